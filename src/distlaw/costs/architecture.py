@@ -163,7 +163,16 @@ class Family:
     n_ctx: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("aspect_ratio", "d_head", "ffn_ratio", "ffn_multiple", "n_ffn", "group_size", "n_vocab", "n_ctx"):
+        for name in (
+            "aspect_ratio",
+            "d_head",
+            "ffn_ratio",
+            "ffn_multiple",
+            "n_ffn",
+            "group_size",
+            "n_vocab",
+            "n_ctx",
+        ):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value}")
@@ -219,7 +228,7 @@ class Family:
 
     @property
     def omega(self) -> float:
-        """omega = 2 + 2/g + n_ffn rho_ffn, so that N = omega d_model^2 n_layers (eq. 58); 12 for the paper's family."""
+        """Omega = 2 + 2/g + n_ffn rho_ffn, so that N = omega d_model^2 n_layers (eq. 58); 12 for the paper's family."""
         return 2 + 2 / self.group_size + self.n_ffn * self.ffn_ratio
 
     def forward_flops(self, N: ArrayLike) -> NDArray[np.float64]:

@@ -25,7 +25,10 @@ def require_coefficients(law: Any, *, positive: tuple[str, ...], not_negative: t
     Raises:
         ValueError: Names the coefficient, its value and what it must be.
     """
-    for names, lowest_allowed, must_be in ((positive, False, "positive"), (not_negative, True, "zero or more")):
+    for names, lowest_allowed, must_be in (
+        (positive, False, "positive"),
+        (not_negative, True, "zero or more"),
+    ):
         for name in names:
             value = getattr(law, name)
             if not (np.isfinite(value) and (value > 0 or (lowest_allowed and value == 0))):

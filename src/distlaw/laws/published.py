@@ -79,7 +79,8 @@ class PublishedLaw:
             if outside:
                 worst = max(outside, key=lambda v: abs(np.log(v / np.sqrt(low * high))))
                 found.append(
-                    f"{name} {worst:.4g} is outside {low:.4g} to {high:.4g}, where {self.name} was fitted: an extrapolation"
+                    f"{name} {worst:.4g} is outside {low:.4g} to {high:.4g}, where {self.name} was fitted:"
+                    " an extrapolation"
                 )
         return found
 
@@ -95,9 +96,7 @@ _HOFFMANN_2022 = PublishedLaw(
     size_convention="all parameters, embeddings included",
     fitted_range=_CHINCHILLA_RANGE,
     runs="more than 400",
-    cautions=(
-        "the fit had stopped early: besiroglu2024 re-estimates it on 240 of the runs and gets another answer",
-    ),
+    cautions=("the fit had stopped early: besiroglu2024 re-estimates it on 240 of the runs and gets another answer",),
 )
 
 _BESIROGLU_2024 = PublishedLaw(

@@ -20,7 +20,7 @@ def minimise_nested(
     outer_points: int = 96,
     inner_points: int = 48,
     candidates: int = 3,
-    levels: int = 18,
+    levels: int = 14,
 ) -> tuple[Array, Array, Array]:
     """Minimise `outer(x, min_y inner(x, y))` over the unit square, for a batch of problems.
 

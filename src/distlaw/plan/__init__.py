@@ -1,10 +1,17 @@
 """The planner: problem, optimum, and what it means."""
 
-from distlaw.plan.crossover import Crossover, Ratios, compute_crossovers, ratios_to_supervised, token_crossover
+from distlaw.plan.crossover import (
+    Crossover,
+    Ratios,
+    compute_crossovers,
+    ratios_to_supervised,
+    token_crossover,
+)
 from distlaw.plan.grids import BudgetGrid, TeacherGrid, TokenGrid, budget_grid, teacher_grid, token_grid
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.options import SUPERVISED, Option, Plan, solve
 from distlaw.plan.problem import Bounds, Problem
+from distlaw.plan.teacher_table import TEACHER_COLUMNS, read_teachers
 from distlaw.plan.teachers import NO_TEACHER, RankedTeacher, Teacher, loss_from_bits_per_byte, rank_teachers
 from distlaw.plan.verdict import SITUATIONS, Comparison, Verdict, judge
 
@@ -12,6 +19,7 @@ __all__ = [
     "NO_TEACHER",
     "SITUATIONS",
     "SUPERVISED",
+    "TEACHER_COLUMNS",
     "Bounds",
     "BudgetGrid",
     "Comparison",
@@ -33,6 +41,7 @@ __all__ = [
     "loss_from_bits_per_byte",
     "rank_teachers",
     "ratios_to_supervised",
+    "read_teachers",
     "solve",
     "supervised_optimum",
     "teacher_grid",

@@ -134,7 +134,12 @@ def token_crossover(
     def lead(log_tokens: Array) -> Array:
         tokens = np.exp(log_tokens)
         distilled = distilled_optimum(
-            law, sizes[:, None], teacher_logits=0.0, teacher_pretraining=0.0, student_tokens=tokens, bounds=bounds
+            law,
+            sizes[:, None],
+            teacher_logits=0.0,
+            teacher_pretraining=0.0,
+            student_tokens=tokens,
+            bounds=bounds,
         )
         return law.supervised.loss(sizes[:, None], tokens) - distilled.student_loss - margin
 
@@ -219,12 +224,10 @@ def _last_lead(
     Returns:
         x, NaN where there is no such point, and what was found instead.
     """
-    grid = np.linspace(*np.log(limits), 64)
+    grid = np.linspace(np.log(limits[0]), np.log(limits[1]), 64)
     ahead = lead(grid[None, :]) > 0
     last = np.where(ahead.any(axis=1), ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1), -1)
-    status = tuple(
-        NEVER_AHEAD if index < 0 else ALWAYS_AHEAD if index == grid.size - 1 else CROSSES for index in last
-    )
+    status = tuple(NEVER_AHEAD if index < 0 else ALWAYS_AHEAD if index == grid.size - 1 else CROSSES for index in last)
     crosses = (last >= 0) & (last < grid.size - 1)
     low = grid[np.where(crosses, last, 0)]
     high = grid[np.where(crosses, last + 1, 1)]

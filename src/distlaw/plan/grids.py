@@ -1,11 +1,12 @@
 """Arrays behind the paper's maps and curves, from any law: one function for each kind of figure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distlaw.costs import SCENARIOS, CostModel
+from distlaw.costs import SCENARIOS, CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.problem import Bounds
@@ -39,6 +40,7 @@ def budget_grid(
     N_S: ArrayLike,
     compute: ArrayLike,
     *,
+    scenarios: Sequence[Scenario] = tuple(SCENARIOS.values()),
     bounds: Bounds | None = None,
     costs: CostModel | None = None,
 ) -> BudgetGrid:
@@ -48,6 +50,7 @@ def budget_grid(
         law: Distillation law.
         N_S: Student sizes, shape (n,).
         compute: Budgets in FLOPs, shape (c,).
+        scenarios: What distillation is charged with; table 2 by default.
         bounds: Bounds of the search.
         costs: What a token costs.
     """
@@ -58,7 +61,7 @@ def budget_grid(
         compute=budgets,
         supervised=supervised_optimum(law.supervised, mesh[0], compute=mesh[1], bounds=bounds, costs=costs),
         distilled={
-            name: distilled_optimum(
+            scenario.name: distilled_optimum(
                 law,
                 mesh[0],
                 teacher_logits=scenario.teacher_logits,
@@ -67,7 +70,7 @@ def budget_grid(
                 bounds=bounds,
                 costs=costs,
             )
-            for name, scenario in SCENARIOS.items()
+            for scenario in scenarios
         },
     )
 

@@ -1,9 +1,9 @@
 """Global optima of eq. 10 for any law, many problems at once.
 
-The search uses two facts. The student sees the teacher through L_T alone, so the teachers are scanned by their loss; and
-for a given L_T the best teacher is the one that leaves most tokens for the student, which is a problem with one minimum
-over the split of L_T into N_T and D_T and knows nothing of the student's law. What remains is a scan over one smooth
-variable, which finds every basin, and a local refinement.
+The search uses two facts. The student sees the teacher through L_T alone, so the teachers are scanned by their loss;
+and for a given L_T the best teacher is the one that leaves most tokens for the student, which is a problem with one
+minimum over the split of L_T into N_T and D_T and knows nothing of the student's law. What remains is a scan over one
+smooth variable, which finds every basin, and a local refinement.
 """
 
 from dataclasses import dataclass
@@ -73,10 +73,10 @@ def supervised_optimum(
     F_S = costs.student_flops(N_S)
     if target_loss is None:
         D_S = np.minimum((compute - F_S * costs.serving_tokens) / (3 * F_S), cap)
-        feasible = D_S >= bounds.student_tokens[0]
+        feasible = bounds.student_tokens[0] <= D_S
     else:
         D_S = np.maximum(law.tokens_to_reach(target_loss, N_S), bounds.student_tokens[0])
-        feasible = D_S <= cap
+        feasible = cap >= D_S
     D_S = np.where(feasible, D_S, 1.0)
     nothing = np.full(N_S.shape, np.nan)
     return _optimum(
@@ -173,8 +173,11 @@ class _Rows:
 
 
 class _Teachers:
-    """All teachers within the bounds, by x in [0, 1] (from the weakest to the strongest L_T) and y in [0, 1] (from the
-    smallest model that reaches L_T within the bounds to the largest), so that the region to search is a square."""
+    """All teachers within the bounds, as the unit square that is searched.
+
+    x runs from the weakest to the strongest L_T; y from the smallest to the largest model that reaches L_T within the
+    bounds.
+    """
 
     def __init__(self, law: TeacherLaw, bounds: Bounds, costs: CostModel) -> None:
         self.law, self.bounds, self.costs = law, bounds, costs
@@ -217,7 +220,12 @@ class _Teachers:
         return np.clip(affordable, fewest, np.minimum(rows.student_tokens, most))
 
 
-def _solve_budget(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[Array, ...]:
+def _flat(rows: _Rows, feasible: NDArray[np.bool_], *values: Array) -> tuple[NDArray, ...]:
+    """Feasibility and values of each problem, each of shape (P,)."""
+    return feasible, *(np.broadcast_to(value, rows.N_S.shape).reshape(-1) for value in values)
+
+
+def _solve_budget(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[NDArray, ...]:
     """Lowest student loss for a budget: (feasible, D_S, N_T, D_T), each of shape (P,)."""
     fewest = teachers.bounds.student_tokens[0]
 
@@ -239,10 +247,10 @@ def _solve_budget(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[Ar
     # The same L_T for less: where all splits leave the same tokens the one above is arbitrary.
     N_T, D_T, F_T = teachers.cheapest(rows, L_T, D_S)
     D_S = teachers.taken_tokens(rows, teachers.affordable_tokens(rows, D_T, F_T))
-    return feasible, *(np.broadcast_to(a, rows.N_S.shape).reshape(-1) for a in (D_S, N_T, D_T))
+    return _flat(rows, feasible, D_S, N_T, D_T)
 
 
-def _solve_target(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[Array, ...]:
+def _solve_target(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[NDArray, ...]:
     """Least compute for a loss: (feasible, D_S, N_T, D_T), each of shape (P,)."""
     fewest = teachers.bounds.student_tokens[0]
     most = np.minimum(rows.student_tokens, teachers.bounds.student_tokens[1])
@@ -270,7 +278,7 @@ def _solve_target(law: StudentLaw, teachers: _Teachers, rows: _Rows) -> tuple[Ar
     D_S = tokens_needed(L_T)
     D_S = np.where(np.isfinite(D_S), D_S, most)
     N_T, D_T, _ = teachers.cheapest(rows, L_T, D_S)
-    return feasible, *(np.broadcast_to(a, rows.N_S.shape).reshape(-1) for a in (D_S, N_T, D_T))
+    return _flat(rows, feasible, D_S, N_T, D_T)
 
 
 def _between(low: ArrayLike, high: ArrayLike, fraction: Array) -> Array:
@@ -291,5 +299,3 @@ def _optimum(feasible: NDArray[np.bool_], *, flops: Flops, **values: Array) -> O
 
     parts: dict[str, Array] = {name: blank(part) for name, part in vars(flops).items()}
     return Optimum(feasible=feasible, flops=Flops(**parts), **{name: blank(value) for name, value in values.items()})
-
-

@@ -131,7 +131,9 @@ def _option(scenario: str, optimum: Optimum, index: tuple[int, ...], problem: Pr
     def teacher(values: np.ndarray | float) -> float | None:
         return None if scenario == SUPERVISED else number(values)
 
-    parts = {name: number(np.broadcast_to(part, np.shape(optimum.feasible))) for name, part in vars(optimum.flops).items()}
+    parts = {
+        name: number(np.broadcast_to(part, np.shape(optimum.feasible))) for name, part in vars(optimum.flops).items()
+    }
     chosen = {
         "student_tokens": number(optimum.student_tokens),
         "teacher_params": number(optimum.teacher_params),
@@ -166,9 +168,7 @@ def _why_infeasible(law: StudentLaw, problem: Problem) -> str:
             f"compute {problem.compute:g} FLOPs is too small for any plan: {fewest:g} tokens (the least allowed) of a"
             f" student of {problem.student_params:g} parameters take {needed:.3g} FLOPs"
         )
-    everything = solve(
-        law, Problem(student_params=problem.student_params, student_tokens=most, bounds=problem.bounds)
-    )
+    everything = solve(law, Problem(student_params=problem.student_params, student_tokens=most, bounds=problem.bounds))
     return (
         f"target_loss {problem.target_loss:g} nats is out of reach for {problem.student_params:g} parameters:"
         f" with {most:g} tokens and any teacher allowed the lowest is {everything.best.student_loss:.4g};"

@@ -44,9 +44,9 @@ class Teacher:
 def loss_from_bits_per_byte(bits_per_byte: float, bytes_per_token: float) -> float:
     """Cross-entropy in nats per token from bits per byte: `bpb x bytes per token x ln 2`.
 
-    Bits per byte is the same for any tokenizer, so a teacher with another tokenizer can be placed on a law's scale. This
-    assumes that the teacher would predict the law's text as well through the law's tokenizer as through its own, and
-    `bytes_per_token` must be that of the *law's* tokenizer on the *law's* data, where bits per byte was measured too.
+    Bits per byte is the same for any tokenizer, so a teacher with another tokenizer can be placed on a law's scale.
+    This assumes that the teacher would predict the law's text as well through the law's tokenizer as through its own,
+    and `bytes_per_token` must be that of the *law's* tokenizer on the *law's* data, where bits per byte was measured.
 
     Args:
         bits_per_byte: The teacher's bits per byte on the law's data.
@@ -128,7 +128,7 @@ def rank_teachers(
         else:
             assert problem.student_tokens is not None
             D_S = min(problem.student_tokens, most)
-        if D_S < fewest:
+        if fewest > D_S:
             return None
         total = student_cost(
             F_S=F_S,
@@ -153,7 +153,10 @@ def rank_teachers(
         L_T, loss_from = teacher.loss, teacher.loss_from
         if L_T is None:
             assert teacher.tokens is not None
-            L_T, loss_from = float(law.supervised.loss(teacher.params, teacher.tokens)), "estimated from size and tokens"
+            L_T, loss_from = (
+                float(law.supervised.loss(teacher.params, teacher.tokens)),
+                "estimated from size and tokens",
+            )
         return RankedTeacher(
             name=teacher.name,
             student_loss=float(law.student_loss(N_S, D_S, L_T)),

@@ -110,7 +110,8 @@ def _supervised_compute_ratio(law: StudentLaw, plan: Plan, option: Option) -> fl
 def _students_to_flip(law: StudentLaw, plan: Plan, option: Option) -> float | None:
     """Smallest whole K >= K of the problem, up to 10000, with which distilling wins at this budget."""
     problem = plan.problem
-    if problem.compute is None or distilling_wins(plan, option) or not plan[SUPERVISED].feasible:
+    compute = problem.compute
+    if compute is None or distilling_wins(plan, option) or not plan[SUPERVISED].feasible:
         return None
     scenario = next(s for s in problem.scenarios if s.name == option.scenario)
 
@@ -121,7 +122,7 @@ def _students_to_flip(law: StudentLaw, plan: Plan, option: Option) -> float | No
             problem.student_params,
             teacher_logits=scenario.teacher_logits * (share if problem.shared_logits else 1.0),
             teacher_pretraining=scenario.teacher_pretraining * share,
-            compute=problem.compute,
+            compute=compute,
             bounds=problem.bounds,
             costs=problem.costs,
         )

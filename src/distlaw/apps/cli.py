@@ -1,0 +1,51 @@
+"""The `distlaw` command. Each subcommand is a function in `distlaw.apps.commands` whose docstring is its help.
+
+What is heavy (tables, figures, pandas) is imported by a command where it needs it, so that the command answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+
+import distlaw
+from distlaw.apps.commands.check import check
+from distlaw.apps.commands.crossover import crossover
+from distlaw.apps.commands.flops import flops
+from distlaw.apps.commands.laws import laws
+from distlaw.apps.commands.plan import plan
+from distlaw.apps.commands.predict import predict
+from distlaw.apps.commands.teachers import teachers
+
+app = cyclopts.App(
+    name="distlaw",
+    help="Distill a small language model or train it from scratch? Predict, plan and check with scaling laws.",
+    version=lambda: distlaw.__version__,
+    default_parameter=cyclopts.Parameter(negative=()),
+)
+for _command in (plan, predict, teachers, crossover, flops, laws, check):
+    app.command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, or 2 after one line on standard error for a mistake in the input.
+
+    Args:
+        arguments: Words after `distlaw`; None takes those of the process.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except (cyclopts.CycloptsError, ValueError) as error:
+        # Every ValueError of this package is meant for its user and says what would be right.
+        print(f"distlaw: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has left, as `| head` does; nothing to say and nobody to say it to
+        return 0
+    return 0
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

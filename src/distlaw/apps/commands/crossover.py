@@ -1,0 +1,93 @@
+"""`distlaw crossover`: from where on supervised training is as good."""
+
+from pathlib import Path
+from typing import Any
+
+from distlaw.apps.options import FamilyOptions, Limits, Quantities, Quantity, Sharing, planning_law
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.costs import SCENARIOS, CostModel
+from distlaw.laws import DEFAULT_LAW
+from distlaw.plan import compute_crossovers, ratios_to_supervised, token_crossover
+
+
+def crossover(
+    *,
+    student_params: Quantities,
+    target_loss: Quantity | None = None,
+    margin: float = 0.0,
+    law: str = DEFAULT_LAW,
+    sharing: Sharing = Sharing(),
+    limits: Limits = Limits(),
+    family: FamilyOptions = FamilyOptions(),
+    figure: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Find the compute and the tokens from which supervised training is at least as good as distillation.
+
+    Args:
+        student_params: Student sizes without embeddings, separated by commas, such as 300M,1B,3B,10B.
+        target_loss: Also give the data and compute to reach this loss by distilling, over supervised training's.
+        margin: Nats by which distillation must be ahead to count as ahead.
+        law: Name of a published law (see `distlaw laws`).
+        figure: Draw the lead of distillation against compute into this file (.png, .svg or .pdf).
+        json: Print JSON.
+    """
+    if figure is not None:
+        from distlaw.report.figures import require_figure_path
+
+        require_figure_path(figure)
+    if not 0 <= margin < float("inf"):
+        raise ValueError(f"--margin must be 0 or more nats, got {margin}")
+    found, distillation = planning_law(law)
+    bounds = limits.bounds()
+    costs = CostModel(forward_flops=family.family().forward_flops, serving_tokens=sharing.serving_tokens)
+    scenarios = [
+        scenario.shared(
+            students=sharing.students,
+            cached_fraction=sharing.cached_fraction,
+            shared_logits=sharing.shared_logits,
+        )
+        for scenario in SCENARIOS.values()
+    ]
+    by_compute = compute_crossovers(distillation, student_params, scenarios, margin=margin, bounds=bounds, costs=costs)
+    by_tokens = token_crossover(
+        distillation, student_params, margin=margin, bounds=bounds, token_range=bounds.student_tokens
+    )
+    students = []
+    for i, size in enumerate(student_params):
+        rows: dict[str, Any] = {}
+        for scenario in scenarios:
+            crossing = by_compute[scenario.name]
+            rows[scenario.name] = {
+                "status": crossing.status[i],
+                "compute": crossing.at[i],
+                "student_loss": crossing.student_loss[i],
+                "student_tokens": crossing.student_tokens[i],
+                "distilled_tokens": crossing.distilled_tokens[i],
+            }
+            if target_loss is not None:
+                ratios = ratios_to_supervised(distillation, size, target_loss, scenario, bounds=bounds, costs=costs)
+                rows[scenario.name] |= {"data_ratio": ratios.data, "compute_ratio": ratios.compute}
+        tokens = {
+            "status": by_tokens.status[i],
+            "student_tokens": by_tokens.at[i],
+            "student_loss": by_tokens.student_loss[i],
+        }
+        students.append({"student_params": size, "equal_tokens": tokens, "scenarios": rows})
+    warnings = [*found.cautions, *found.range_warnings(student_params=student_params)]
+    if json:
+        print_json({"law": law, "target_loss": target_loss, "students": students, "warnings": warnings})
+    else:
+        from distlaw.report.tables import crossover_table
+
+        console().print(crossover_table(students, law=law, target_loss=target_loss))
+        print_warnings(warnings)
+    if figure is not None:
+        from distlaw.report.figures import lead_against_compute, save_figure
+
+        save_figure(
+            lead_against_compute(distillation, student_params, law_name=law, bounds=bounds, costs=costs),
+            figure,
+        )
+        if not json:
+            console().print(f"Figure: {figure}", markup=False)

@@ -1,0 +1,105 @@
+"""`distlaw plan`: distill or train from scratch, from what teacher, on how many tokens."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from distlaw.apps.options import (
+    Budget,
+    FamilyOptions,
+    Hardware,
+    Limits,
+    ModelSize,
+    Sharing,
+    make_problem,
+    planning_law,
+    vocabulary_warnings,
+)
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.laws import DEFAULT_LAW, PublishedLaw
+from distlaw.plan import Plan, judge, solve
+
+
+def plan(
+    *,
+    student_params: ModelSize,
+    budget: Budget = Budget(),
+    law: str = DEFAULT_LAW,
+    sharing: Sharing = Sharing(),
+    limits: Limits = Limits(),
+    family: FamilyOptions = FamilyOptions(),
+    hardware: Hardware = Hardware(),
+    figure: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Plan a student: compare supervised training with distillation in four scenarios, each at its optimum.
+
+    best-case: a teacher of your choice is free. teacher-inference: it exists and its logits are paid for.
+    teacher-pretraining: its training is paid for, its logits are not. teacher-pretraining-and-inference: both are.
+
+    Args:
+        student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
+        law: Name of a published law (see `distlaw laws`).
+        figure: Draw loss against compute into this file (.png, .svg or .pdf).
+        json: Print JSON.
+    """
+    if figure is not None:
+        from distlaw.report.figures import require_figure_path
+
+        require_figure_path(figure)
+    found, distillation = planning_law(law)
+    student = student_params.at_context(family.context)
+    machine = hardware.machine()
+    goal = budget.as_goal(machine)
+    problem = make_problem(student, goal, limits, sharing, family)
+    answer = solve(distillation, problem)
+    verdict = judge(distillation, answer)
+    warnings = [
+        *found.cautions,
+        *vocabulary_warnings(student, found, "student"),
+        *_extrapolations(found, answer),
+    ]
+    comparisons = {comparison.scenario: asdict(comparison) for comparison in verdict.comparisons}
+    bills = [None if machine is None else machine.bill(option.flops.total) for option in answer.options]
+    if json:
+        options = []
+        for option, bill in zip(answer.options, bills, strict=True):
+            row = asdict(option) | {"student_params": student.params, "bill": bill}
+            row |= comparisons.get(option.scenario, {})
+            options.append(row)
+        print_json(
+            {
+                "law": law,
+                "student_params": student.params,
+                **goal,
+                "options": options,
+                "best": verdict.best,
+                "verdict": verdict.sentences,
+                "warnings": warnings,
+            }
+        )
+    else:
+        from distlaw.report.tables import plan_table
+
+        out = console()
+        out.print(plan_table(answer, verdict, law=law, bills=bills))
+        for sentence in verdict.sentences:
+            out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False)
+        print_warnings(warnings)
+    if figure is not None:
+        from distlaw.report.figures import loss_against_compute, save_figure
+
+        save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
+        if not json:
+            console().print(f"Figure: {figure}", markup=False)
+
+
+def _extrapolations(found: PublishedLaw, answer: Plan) -> list[str]:
+    options = [option for option in answer.options if option.feasible]
+
+    def values(name: str) -> list[float]:
+        return [value for option in options if (value := getattr(option, name)) is not None]
+
+    return found.range_warnings(
+        student_params=answer.problem.student_params,
+        **{name: values(name) for name in ("student_tokens", "teacher_params", "teacher_tokens", "teacher_loss")},
+    )

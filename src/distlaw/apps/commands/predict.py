@@ -1,0 +1,105 @@
+"""`distlaw predict`: the loss of one student."""
+
+import numpy as np
+
+from distlaw.apps.options import ModelSize, Quantity, planning_law, vocabulary_warnings
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.laws import DEFAULT_LAW, DistillationLaw, published
+from distlaw.plan import loss_from_bits_per_byte
+
+
+def predict(
+    *,
+    student_params: ModelSize,
+    student_tokens: Quantity,
+    teacher_loss: Quantity | None = None,
+    teacher_params: ModelSize | None = None,
+    teacher_tokens: Quantity | None = None,
+    teacher_bits_per_byte: Quantity | None = None,
+    bytes_per_token: Quantity | None = None,
+    law: str = DEFAULT_LAW,
+    json: bool = False,
+) -> None:
+    """Predict the loss of a student, distilled if a teacher is given, and of the same student trained without one.
+
+    The teacher's loss must be on the law's data with the law's tokenizer: a loss measured with another tokenizer or on
+    other text is not this law's L_T. Give --teacher-params and --teacher-tokens to estimate it, or
+    --teacher-bits-per-byte with --bytes-per-token to convert it.
+
+    Args:
+        student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
+        student_tokens: Tokens that the student is trained on, such as 200B.
+        teacher_loss: Teacher cross-entropy in nats per token, on the law's data and tokenizer.
+        teacher_params: Teacher size without embeddings, or a config.json; with --teacher-tokens instead of a loss.
+        teacher_tokens: Tokens that the teacher was trained on.
+        teacher_bits_per_byte: Teacher bits per byte on the law's data, instead of a loss.
+        bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data.
+        law: Name of a published law (see `distlaw laws`).
+        json: Print JSON.
+    """
+    found = published(law)
+    student = student_params
+    warnings = [*found.cautions, *vocabulary_warnings(student, found, "student")]
+    by_size = teacher_params is not None or teacher_tokens is not None
+    ways = [teacher_loss is not None, by_size, teacher_bits_per_byte is not None]
+    if sum(ways) > 1:
+        raise ValueError(
+            "the teacher is given twice: use one of --teacher-loss, --teacher-params with --teacher-tokens, and"
+            " --teacher-bits-per-byte with --bytes-per-token"
+        )
+    if by_size and (teacher_params is None or teacher_tokens is None):
+        missing = "--teacher-tokens" if teacher_tokens is None else "--teacher-params"
+        raise ValueError(f"{missing} is missing: a teacher's loss is estimated from its size and its tokens together")
+    if (teacher_bits_per_byte is None) != (bytes_per_token is None):
+        raise ValueError("--teacher-bits-per-byte and --bytes-per-token go together")
+
+    assumption = None
+    teacher = None
+    if teacher_params is not None and teacher_tokens is not None:
+        teacher = teacher_params
+        warnings += vocabulary_warnings(teacher, found, "teacher")
+        teacher_loss = float(found.supervised.loss(teacher.params, teacher_tokens))
+        assumption = "estimated from size and tokens by the law's supervised part"
+    elif teacher_bits_per_byte is not None and bytes_per_token is not None:
+        teacher_loss = loss_from_bits_per_byte(teacher_bits_per_byte, bytes_per_token)
+        assumption = "from bits per byte: assumes the teacher does as well through the law's tokenizer as its own"
+    elif teacher_loss is not None:
+        assumption = f"as given: must be nats per token on {found.data}"
+
+    supervised_loss = float(found.supervised.loss(student.params, student_tokens))
+    student_loss, optimal_teacher_loss = supervised_loss, None
+    if teacher_loss is not None:
+        _, distillation = planning_law(law)
+        student_loss = float(distillation.student_loss(student.params, student_tokens, teacher_loss))
+    if isinstance(found.law, DistillationLaw):
+        optimal_teacher_loss = float(found.law.optimal_teacher_loss(student.params, student_tokens))
+    warnings += found.range_warnings(
+        student_params=student.params,
+        student_tokens=student_tokens,
+        teacher_params=None if teacher is None else teacher.params,
+        teacher_tokens=teacher_tokens,
+        teacher_loss=teacher_loss,
+    )
+    result = {
+        "law": law,
+        "student_params": student.params,
+        "student_tokens": student_tokens,
+        "teacher_params": None if teacher is None else teacher.params,
+        "teacher_tokens": teacher_tokens,
+        "teacher_loss": teacher_loss,
+        "teacher_loss_from": assumption,
+        "student_loss": student_loss,
+        "supervised_loss": supervised_loss,
+        "gain": supervised_loss - student_loss,
+        "optimal_teacher_loss": optimal_teacher_loss,
+        "warnings": warnings,
+    }
+    if json:
+        print_json(result)
+        return
+    from distlaw.report.tables import prediction_table
+
+    console().print(prediction_table(result))
+    if student_loss > supervised_loss and not np.isclose(student_loss, supervised_loss):
+        console().print("With this teacher the student ends worse than without one.")
+    print_warnings(warnings)

@@ -1,0 +1,93 @@
+"""`distlaw teachers`: which of the teachers at hand, if any."""
+
+from pathlib import Path
+from typing import Literal
+
+from distlaw.apps.options import (
+    Budget,
+    FamilyOptions,
+    Hardware,
+    Limits,
+    ModelSize,
+    Quantity,
+    Sharing,
+    make_problem,
+    planning_law,
+    vocabulary_warnings,
+)
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.costs import SCENARIOS
+from distlaw.laws import DEFAULT_LAW
+from distlaw.plan import rank_teachers, read_teachers
+
+
+def teachers(
+    table: Path,
+    *,
+    student_params: ModelSize,
+    budget: Budget = Budget(),
+    scenario: Literal["best-case", "teacher-inference"] = "teacher-inference",
+    bytes_per_token: Quantity | None = None,
+    law: str = DEFAULT_LAW,
+    sharing: Sharing = Sharing(),
+    limits: Limits = Limits(),
+    family: FamilyOptions = FamilyOptions(),
+    hardware: Hardware = Hardware(),
+    json: bool = False,
+) -> None:
+    """Rank existing teachers for a student under a budget, with training without a teacher among them.
+
+    A teacher's loss must be on the law's data with the law's tokenizer; one measured with another tokenizer or on other
+    text is not this law's L_T. A row may give bits_per_byte (with --bytes-per-token) or tokens instead.
+
+    Args:
+        table: CSV, Parquet or JSONL with the columns name, params (a size or a Hugging Face config.json) and one of
+            loss (nats per token), bits_per_byte and tokens; flops_per_token is optional.
+        student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
+        scenario: Whether the teacher's logits are paid for (teacher-inference) or free (best-case).
+        bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data, for bits_per_byte.
+        law: Name of a published law (see `distlaw laws`).
+        json: Print JSON.
+    """
+    found, distillation = planning_law(law)
+    student = student_params.at_context(family.context)
+    goal = budget.as_goal(hardware.machine())
+    problem = make_problem(student, goal, limits, sharing, family)
+    at_hand = read_teachers(table, bytes_per_token=bytes_per_token)
+    charged = next(s for s in problem.scenarios if s.name == SCENARIOS[scenario].name)
+    ranked = rank_teachers(distillation, problem, at_hand, charged)
+    with_teacher = [row for row in ranked if row.teacher_loss is not None]
+    warnings = [
+        *found.cautions,
+        *vocabulary_warnings(student, found, "student"),
+        *found.range_warnings(
+            student_params=student.params,
+            student_tokens=[row.student_tokens for row in ranked],
+            teacher_params=[row.teacher_params for row in with_teacher if row.teacher_params is not None],
+            teacher_loss=[row.teacher_loss for row in with_teacher if row.teacher_loss is not None],
+        ),
+    ]
+    if any(row.loss_from == "from bits per byte" for row in ranked):
+        warnings.append(
+            "losses from bits per byte assume that a teacher does as well through the law's tokenizer as its own"
+        )
+    left_out = sorted({teacher.name for teacher in at_hand} - {row.name for row in ranked})
+    if left_out:
+        warnings.append(f"too dear for this budget and left out: {', '.join(left_out)}")
+    if json:
+        print_json(
+            {
+                "law": law,
+                "student_params": student.params,
+                **goal,
+                "scenario": scenario,
+                "best": ranked[0].name,
+                "teachers": ranked,
+                "warnings": warnings,
+            }
+        )
+        return
+    from distlaw.report.tables import teachers_table
+
+    console().print(teachers_table(ranked, law=law, scenario=scenario))
+    print_warnings(warnings)

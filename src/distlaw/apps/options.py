@@ -1,0 +1,260 @@
+"""Options that several commands share, as frozen dataclasses whose docstrings are the help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import Parameter
+
+from distlaw.costs import Architecture, CostModel, Family, Machine, accelerator, read_architecture
+from distlaw.laws import DEFAULT_LAW, DistillationLaw, PublishedLaw, published
+from distlaw.plan import Bounds, Problem
+from distlaw.runs import parse_quantity
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's size, with its shape where a `config.json` was given."""
+
+    params: float
+    shape: Architecture | None = None
+
+    def at_context(self, n_ctx: int) -> "Size":
+        """The same model at another context length."""
+        return self if self.shape is None else Size(params=self.params, shape=replace(self.shape, n_ctx=n_ctx))
+
+
+def read_size(text: str) -> Size:
+    """Read `1.5B`, or the path of a Hugging Face `config.json` or of a directory that holds one."""
+    if text.endswith(".json") or "/" in text or Path(text).is_dir():
+        shape = read_architecture(Path(text))
+        return Size(params=float(shape.n_params), shape=shape)
+    return Size(params=parse_quantity(text))
+
+
+def _model_size(_type: Any, tokens: Sequence[cyclopts.Token]) -> Size:  # noqa: ANN401
+    return read_size(tokens[0].value)
+
+
+def _quantity(_type: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ANN401
+    return parse_quantity(tokens[0].value)
+
+
+def _zero_or_quantity(_type: Any, tokens: Sequence[cyclopts.Token]) -> float:  # noqa: ANN401
+    text = tokens[0].value
+    return 0.0 if text.strip() == "0" else parse_quantity(text)
+
+
+def _quantities(_type: Any, tokens: Sequence[cyclopts.Token]) -> tuple[float, ...]:  # noqa: ANN401
+    return tuple(read_size(part).params for part in tokens[0].value.split(","))
+
+
+Quantity = Annotated[float, Parameter(converter=_quantity, n_tokens=1, accepts_keys=False)]
+ZeroOrQuantity = Annotated[float, Parameter(converter=_zero_or_quantity, n_tokens=1, accepts_keys=False)]
+ModelSize = Annotated[Size, Parameter(converter=_model_size, n_tokens=1, accepts_keys=False)]
+Quantities = Annotated[tuple[float, ...], Parameter(converter=_quantities, n_tokens=1, accepts_keys=False)]
+
+
+@Parameter(name="*", group="Budget (exactly one, except that hours and dollars name an accelerator)")
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What may be spent, or what is to be reached.
+
+    Attributes:
+        compute: Total FLOPs for the student and what the scenario charges for, such as 1e22.
+        gpu_hours: The same budget in hours of one accelerator.
+        dollars: The same budget in dollars.
+        student_tokens: Budget in student tokens, compute being free, such as 200B.
+        target_loss: Student loss to reach with the least compute, nats per token.
+    """
+
+    compute: Quantity | None = None
+    gpu_hours: Quantity | None = None
+    dollars: Quantity | None = None
+    student_tokens: Quantity | None = None
+    target_loss: Quantity | None = None
+
+    def as_goal(self, machine: Machine | None) -> dict[str, float]:
+        """The one goal given, hours and dollars turned into FLOPs.
+
+        Raises:
+            ValueError: None or several are given, or hours or dollars without an accelerator.
+        """
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        names = ["--" + name.replace("_", "-") for name in given]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of --compute, --gpu-hours, --dollars, --student-tokens and --target-loss; got "
+                + (" and ".join(names) if names else "none of them")
+            )
+        [(name, value)] = given.items()
+        if name in ("gpu_hours", "dollars"):
+            if machine is None:
+                raise ValueError(f"{names[0]} needs --accelerator, such as h100")
+            return {
+                "compute": value * machine.flops_per_hour if name == "gpu_hours" else machine.flops_for_dollars(value)
+            }
+        return {name: value}
+
+
+@Parameter(name="*", group="Hardware")
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What the FLOPs run on, for hours, energy and money.
+
+    Attributes:
+        accelerator: One of a100, h100, h200, b200, mi300x, l40s, tpu-v5p; prices and powers are rough and can be
+            overridden.
+        utilisation: Share of the peak that useful arithmetic reaches (MFU), 0 to 1.
+        price_per_hour: Dollars for an hour of one accelerator.
+        peak_flops: Peak of one accelerator, FLOP/s.
+        watts: Board power of one accelerator.
+    """
+
+    accelerator: str | None = None
+    utilisation: float = 0.4
+    price_per_hour: Quantity | None = None
+    peak_flops: Quantity | None = None
+    watts: Quantity | None = None
+
+    def machine(self) -> Machine | None:
+        """The machine, or None where no accelerator is named.
+
+        Raises:
+            ValueError: The accelerator is unknown or a number is out of range.
+        """
+        if self.accelerator is None:
+            if self.price_per_hour or self.peak_flops or self.watts:
+                raise ValueError("--price-per-hour, --peak-flops and --watts override an --accelerator: name one")
+            return None
+        chip = accelerator(
+            self.accelerator,
+            peak_flops=self.peak_flops,
+            watts=self.watts,
+            dollars_per_hour=self.price_per_hour,
+        )
+        return Machine(accelerator=chip, utilisation=self.utilisation)
+
+
+@Parameter(name="*", group="Bounds")
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Least and most of what the planner may choose.
+
+    Attributes:
+        max_student_tokens: Most student tokens.
+        min_teacher_params: Smallest teacher.
+        max_teacher_params: Largest teacher.
+        max_teacher_tokens: Most teacher tokens.
+        unique_tokens: How much unique text there is: caps student and teacher tokens (each may use all of it).
+    """
+
+    max_student_tokens: Quantity = 1e17
+    min_teacher_params: Quantity = 1e6
+    max_teacher_params: Quantity = 1e17
+    max_teacher_tokens: Quantity = 1e17
+    unique_tokens: Quantity | None = None
+
+    def bounds(self) -> Bounds:
+        """Bounds for the planner.
+
+        Raises:
+            ValueError: A least is above its most.
+        """
+        unique = self.unique_tokens or 1e17
+        student, teacher = min(self.max_student_tokens, unique), min(self.max_teacher_tokens, unique)
+        return Bounds(
+            student_tokens=(min(1e6, student), student),
+            teacher_params=(self.min_teacher_params, self.max_teacher_params),
+            teacher_tokens=(min(1e6, teacher), teacher),
+        )
+
+
+@Parameter(name="*", group="Sharing and serving")
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """What the student shares with others, and what it serves.
+
+    Attributes:
+        students: Students that share the teacher's pretraining; each pays its part.
+        shared_logits: The students also learn side by side from one teacher pass.
+        cached_fraction: Share of the student's targets that are read from a cache, 0 to 1.
+        serving_tokens: Tokens that the student will serve in its life; the budget pays for them too.
+    """
+
+    students: float = 1.0
+    shared_logits: bool = False
+    cached_fraction: float = 0.0
+    serving_tokens: ZeroOrQuantity = 0.0
+
+
+@Parameter(name="*", group="Model family")
+@dataclass(frozen=True, kw_only=True)
+class FamilyOptions:
+    """The family that FLOPs are counted for (eq. 69).
+
+    Attributes:
+        context: Context length in tokens.
+        vocabulary: Entries of the vocabulary.
+    """
+
+    context: int = 4096
+    vocabulary: int = 32768
+
+    def family(self) -> Family:
+        """The family.
+
+        Raises:
+            ValueError: A number is not positive.
+        """
+        for name in ("context", "vocabulary"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be a whole number of at least 1, got {getattr(self, name)}")
+        return Family(n_ctx=self.context, n_vocab=self.vocabulary)
+
+
+def planning_law(name: str) -> tuple[PublishedLaw, DistillationLaw]:
+    """A published set that can be planned with.
+
+    Raises:
+        ValueError: The name is unknown, or the set has no distillation law.
+    """
+    found = published(name)
+    if not isinstance(found.law, DistillationLaw):
+        raise ValueError(
+            f"law '{name}' is supervised only and cannot weigh distillation; choose one with a distillation law, as"
+            f" {DEFAULT_LAW}"
+        )
+    return found, found.law
+
+
+def make_problem(
+    student: Size, goal: dict[str, float], limits: Limits, sharing: Sharing, family: FamilyOptions
+) -> Problem:
+    """The planner's problem from the options of a command."""
+    costs = CostModel(
+        forward_flops=family.family().forward_flops,
+        student_forward_flops=None if student.shape is None else student.shape.forward_flops,
+        serving_tokens=sharing.serving_tokens,
+    )
+    return Problem(
+        student_params=student.params,
+        bounds=limits.bounds(),
+        costs=costs,
+        students=sharing.students,
+        cached_fraction=sharing.cached_fraction,
+        shared_logits=sharing.shared_logits,
+        **goal,
+    )
+
+
+def vocabulary_warnings(size: Size, law: PublishedLaw, what: str) -> list[str]:
+    """Losses compare only under one tokenizer: say so where a shape brings its own vocabulary."""
+    if size.shape is None:
+        return []
+    return [
+        f"the {what}'s config has a vocabulary of {size.shape.n_vocab}; losses here are those of the law's tokenizer"
+        f" and data ({law.data}), not of the {what}'s own"
+    ]

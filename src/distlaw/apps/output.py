@@ -1,0 +1,48 @@
+"""How commands speak: JSON with stable keys, or tables; warnings on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Turn results into what JSON can hold; a number that is not finite becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def print_json(result: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+
+
+def console() -> "Console":
+    """Where tables go: the terminal's width, or wide enough not to wrap when there is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 180, highlight=False, soft_wrap=True)
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print each warning on a line of standard error."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""Read a table of teachers at hand."""
+
+from pathlib import Path
+
+from distlaw.costs import read_architecture
+from distlaw.plan.teachers import Teacher, loss_from_bits_per_byte
+from distlaw.runs import Column, parse_quantity, read_table
+
+
+def _params_or_path(text: str) -> str:
+    """Accept what `_size` reads, so that a bad cell is reported with its row."""
+    _size(text)
+    return text
+
+
+def _size(text: str) -> tuple[float, float | None]:
+    """(N, exact forward FLOPs per token or None) of a number or of a path to a Hugging Face config."""
+    if text.endswith(".json") or "/" in text:
+        shape = read_architecture(Path(text))
+        return float(shape.n_params), shape.forward_flops
+    return parse_quantity(text), None
+
+
+TEACHER_COLUMNS = (
+    Column(name="name", aliases=("teacher", "model"), required=True, read=str),
+    Column(
+        name="params",
+        aliases=("teacher_params", "n_teacher", "N_T", "N", "n_params"),
+        required=True,
+        read=_params_or_path,
+    ),
+    Column(name="loss", aliases=("teacher_loss", "l_teacher", "L_T", "L")),
+    Column(name="tokens", aliases=("teacher_tokens", "d_teacher", "D_T", "D", "n_tokens")),
+    Column(name="flops_per_token", aliases=("forward_flops",)),
+    Column(name="bits_per_byte", aliases=("bpb",)),
+)
+
+
+def read_teachers(path: Path, *, bytes_per_token: float | None = None) -> list[Teacher]:
+    """Read teachers from a table with the columns of `TEACHER_COLUMNS`.
+
+    `params` may be the path of a Hugging Face `config.json`. Each row needs one of `loss`, `bits_per_byte` and `tokens`
+    (from which the loss is then estimated).
+
+    Args:
+        path: CSV, Parquet or JSONL.
+        bytes_per_token: Of the law's tokenizer on the law's data; needed where `bits_per_byte` is used.
+
+    Raises:
+        ValueError: The table is bad; names row and column.
+    """
+    table = read_table(path, TEACHER_COLUMNS)
+    numbers = {name: table.numbers(name) for name in ("loss", "tokens", "flops_per_token", "bits_per_byte")}
+    teachers = []
+    for i, (name, params_text) in enumerate(zip(table.text("name"), table.text("params"), strict=True)):
+        assert name is not None
+        assert params_text is not None
+        given = {key: float(values[i]) for key, values in numbers.items() if values[i] == values[i]}
+        params, forward_flops = _size(params_text)
+        loss, loss_from = given.get("loss"), "measured"
+        if "bits_per_byte" in given:
+            if loss is not None:
+                raise ValueError(f"{path}: row {i + 1}: give loss or bits_per_byte, not both")
+            if bytes_per_token is None:
+                raise ValueError(
+                    f"{path}: row {i + 1}, column bits_per_byte: needs --bytes-per-token, the mean bytes per token of"
+                    " the law's tokenizer on the law's data"
+                )
+            loss, loss_from = (
+                loss_from_bits_per_byte(given["bits_per_byte"], bytes_per_token),
+                "from bits per byte",
+            )
+        if loss is None and "tokens" not in given:
+            raise ValueError(f"{path}: row {i + 1}: give loss, bits_per_byte or tokens for teacher '{name}'")
+        teachers.append(
+            Teacher(
+                name=name,
+                params=params,
+                loss=loss,
+                tokens=given.get("tokens"),
+                forward_flops=given.get("flops_per_token", forward_flops),
+                loss_from=loss_from,
+            )
+        )
+    return teachers

@@ -1,0 +1,258 @@
+"""Tables for the terminal (rich)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from distlaw.costs import Bill
+from distlaw.laws import PublishedLaw
+from distlaw.plan import SUPERVISED, Plan, RankedTeacher, Verdict
+from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
+
+
+def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    return table
+
+
+def _loss(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.4f}"
+
+
+def _size(value: float | None) -> str:
+    return "-" if value is None else format_quantity(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:+.2f} %"
+
+
+def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill | None]) -> Table:
+    """The options of a plan, the best one marked."""
+    problem = plan.problem
+    if problem.compute is not None:
+        goal = f"with {problem.compute:.3g} FLOPs"
+    elif problem.student_tokens is not None:
+        goal = f"with {format_quantity(problem.student_tokens)} tokens"
+    else:
+        goal = f"to {problem.target_loss:.4g} nats"
+    has_bills = any(bill is not None for bill in bills)
+    table = _table(
+        f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
+        "option",
+        "student loss",
+        "vs supervised",
+        "student tokens",
+        "teacher",
+        "teacher tokens",
+        "teacher loss",
+        "FLOPs",
+        "student/logits/teacher",
+        *(("GPU-hours", "MWh", "$") if has_bills else ()),
+        caption="losses in nats per token; * on a bound of the search",
+    )
+    baseline = plan[SUPERVISED].student_loss
+    for option, bill in zip(plan.options, bills, strict=True):
+        if not option.feasible:
+            table.add_row(option.scenario, "not feasible")
+            continue
+        flops = option.flops
+        shares = [
+            f"{part / flops.total:.0%}"
+            for part in (flops.student_training, flops.teacher_logits, flops.teacher_training)
+        ]
+        bounded = {name.split(" ")[0] for name in option.at_bounds}
+
+        def starred(name: str, value: float | None, bounded: set[str] = bounded) -> str:
+            return _size(value) + ("*" if name in bounded else "")
+
+        table.add_row(
+            option.scenario,
+            _loss(option.student_loss),
+            "" if option.scenario == SUPERVISED else f"{option.student_loss - baseline:+.4f}",
+            starred("student_tokens", option.student_tokens),
+            starred("teacher_params", option.teacher_params),
+            starred("teacher_tokens", option.teacher_tokens),
+            _loss(option.teacher_loss),
+            f"{flops.total:.3g}",
+            "/".join(shares),
+            *(
+                (f"{bill.gpu_hours:,.0f}", f"{bill.energy_kwh / 1000:,.1f}", f"{bill.dollars:,.0f}")
+                if bill is not None
+                else ()
+            ),
+            style="bold" if option.scenario == verdict.best else None,
+        )
+    return table
+
+
+def prediction_table(result: Mapping[str, Any]) -> Table:
+    """One prediction, as `distlaw predict` gives it."""
+    table = _table(
+        f"{format_quantity(result['student_params'])} parameters on {format_quantity(result['student_tokens'])} tokens"
+        f" (law {result['law']})",
+        "loss, nats per token",
+        "",
+        caption=result["teacher_loss_from"] and f"teacher loss {result['teacher_loss_from']}",
+    )
+    if result["teacher_loss"] is not None:
+        table.add_row("student, distilled", _loss(result["student_loss"]))
+    table.add_row("student, supervised", _loss(result["supervised_loss"]))
+    if result["teacher_loss"] is not None:
+        table.add_row("gain of distilling", f"{result['gain']:+.4f}")
+        table.add_row("teacher", _loss(result["teacher_loss"]))
+    if result["optimal_teacher_loss"] is not None:
+        table.add_row("best teacher for this student", _loss(result["optimal_teacher_loss"]))
+    return table
+
+
+def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) -> Table:
+    """Teachers, best first."""
+    table = _table(
+        f"Teachers for this student, best first (law {law}, {scenario})",
+        "teacher",
+        "student loss",
+        "gain",
+        "student tokens",
+        "teacher params",
+        "teacher loss",
+        "teacher loss is",
+        "FLOPs",
+        "with endless tokens",
+        caption="losses in nats per token; gain over supervised training with the same budget",
+    )
+    for row in ranked:
+        table.add_row(
+            row.name,
+            _loss(row.student_loss),
+            f"{row.gain:+.4f}",
+            _size(row.student_tokens),
+            _size(row.teacher_params),
+            _loss(row.teacher_loss),
+            row.loss_from or "-",
+            f"{row.total_flops:.3g}",
+            _loss(row.limit),
+        )
+    return table
+
+
+def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_loss: float | None) -> Table:
+    """Where supervised training overtakes, by student size and scenario."""
+    table = _table(
+        f"From here on supervised training is at least as good as distillation (law {law})",
+        "student",
+        "compared at",
+        "crossing",
+        "student loss",
+        "supervised tokens",
+        "distilled tokens",
+        *(() if target_loss is None else (f"data ratio to {target_loss:g}", "compute ratio")),
+        caption="FLOPs for equal compute, tokens for equal tokens; ratios: distilled over supervised",
+    )
+    for student in students:
+        size, tokens = format_quantity(student["student_params"]), student["equal_tokens"]
+        at = tokens["student_tokens"]
+        where = f"{_size(at)} tokens" if tokens["status"] == "crosses" else tokens["status"]
+        table.add_row(size, "equal tokens, best teacher", where, _loss(tokens["student_loss"]), _size(at), _size(at))
+        for name, row in student["scenarios"].items():
+            where = f"{row['compute']:.3g} FLOPs" if row["status"] == "crosses" else row["status"]
+            ratios = () if target_loss is None else (f"{row['data_ratio']:.3g}", f"{row['compute_ratio']:.3g}")
+            table.add_row(
+                size,
+                name,
+                where,
+                _loss(row["student_loss"]),
+                _size(row["student_tokens"]),
+                _size(row["distilled_tokens"]),
+                *ratios,
+            )
+        table.add_section()
+    return table
+
+
+def flops_table(result: Mapping[str, Any]) -> Table:
+    """Counts of one model, as `distlaw flops` gives them."""
+    table = _table("Parameters and FLOPs", "", "")
+    table.add_row("parameters without embeddings", f"{result['n_params']:,}")
+    table.add_row("embedding parameters", f"{result['n_embedding']:,}")
+    table.add_row("all parameters", f"{result['n_total']:,}")
+    table.add_row("layers x width (feed-forward)", f"{result['n_layers']} x {result['d_model']} ({result['d_ff']})")
+    table.add_row("heads (key-value) x size", f"{result['n_heads']} ({result['n_kv_heads']}) x {result['d_head']}")
+    table.add_row("vocabulary, context", f"{result['n_vocab']}, {result['n_ctx']}")
+    table.add_row("forward FLOPs per token, exact", f"{result['forward_flops_exact']:.5g}")
+    closed, error = result["forward_flops_closed_form"], result["closed_form_error"]
+    table.add_row("forward FLOPs per token, eq. 69", f"{closed:.5g} ({_percent(error)})")
+    table.add_row("error of 2N", _percent(result["two_n_error"]))
+    table.add_row("training FLOPs per token", f"{result['training_flops_per_token']:.5g}")
+    if result["training_flops"] is not None:
+        table.add_row(
+            f"training on {format_quantity(result['tokens'])} tokens", f"{result['training_flops']:.4g} FLOPs"
+        )
+    if (bill := result["bill"]) is not None:
+        table.add_row("GPU-hours", f"{bill.gpu_hours:,.1f}")
+        table.add_row("energy", f"{bill.energy_kwh:,.1f} kWh")
+        table.add_row("money", f"${bill.dollars:,.0f}")
+    return table
+
+
+def laws_table(laws: Sequence[PublishedLaw], *, default: str) -> Table:
+    """All published sets."""
+    table = _table("Published laws (distlaw laws NAME shows one)", "name", "kind", "source", "data")
+    for column in table.columns:
+        column.justify, column.no_wrap = "left", False
+    for law in laws:
+        table.add_row(law.name + (" (default)" if law.name == default else ""), law.kind, law.source, law.data)
+    return table
+
+
+def law_table(law: PublishedLaw) -> Table:
+    """Coefficients of one set, and what stands behind them."""
+    level = "" if law.interval_level is None else f"{law.interval_level:.0%} interval"
+    notes = [
+        f"source: {law.source}",
+        f"data: {law.data}",
+        f"N counts {law.size_convention}",
+        f"runs: {law.runs}",
+        *(f"{name}: {low:.4g} to {high:.4g}" for name, (low, high) in law.fitted_range.items()),
+        *(f"caution: {caution}" for caution in law.cautions),
+    ]
+    table = _table(f"{law.name} ({law.kind})", "coefficient", "value", level, caption="\n".join(notes))
+    for name, value in law.coefficients.items():
+        interval = law.intervals.get(name)
+        table.add_row(name, f"{value:g}", "" if interval is None else f"{interval[0]:g} to {interval[1]:g}")
+    return table
+
+
+def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: str) -> Table:
+    """Errors of a law on runs, by student size and tokens, and in all."""
+    table = _table(
+        f"{law} against {overall.runs} runs",
+        "student",
+        "tokens",
+        "runs",
+        "mean |error|",
+        "max |error|",
+        "bias",
+        caption="error = predicted / measured - 1; a negative bias is too hopeful",
+    )
+
+    def errors(a: Accuracy) -> tuple[str, ...]:
+        return (
+            str(a.runs),
+            f"{100 * a.mean_abs_rel_error:.2f} %",
+            f"{100 * a.max_abs_rel_error:.2f} %",
+            _percent(a.bias),
+        )
+
+    for group in groups:
+        table.add_row(
+            format_quantity(group.student_params),
+            format_quantity(group.student_tokens),
+            *errors(group.accuracy),
+        )
+    table.add_section()
+    table.add_row("all", "", *errors(overall), style="bold")
+    return table

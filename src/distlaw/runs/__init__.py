@@ -1,0 +1,22 @@
+"""Runs: their schema, their tables, and how well a law predicts them."""
+
+from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
+from distlaw.runs.quantity import format_quantity, parse_quantity
+from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs
+from distlaw.runs.table import Column, Table, read_table
+
+__all__ = [
+    "RUN_COLUMNS",
+    "Accuracy",
+    "Column",
+    "GroupAccuracy",
+    "Runs",
+    "Table",
+    "accuracy",
+    "accuracy_by_student",
+    "format_quantity",
+    "parse_quantity",
+    "predict_runs",
+    "read_runs",
+    "read_table",
+]

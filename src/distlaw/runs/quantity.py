@@ -1,0 +1,58 @@
+"""Sizes as people write them: 1.5B parameters, 300M, 2T tokens, 1e22 FLOPs."""
+
+import math
+import re
+
+_SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
+_NUMBER = re.compile(
+    r"(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(?P<exponent>e[+-]?\d{1,4})?\s*(?P<suffix>[kmbgtp]?)",
+    re.IGNORECASE | re.ASCII,
+)
+_SIGNED_OR_SPECIAL = re.compile(r"[+-]?(?:\d.*|\.\d.*|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
+
+
+def parse_quantity(text: str) -> float:
+    """Read a positive number with an optional suffix K, M, B (or G), T or P, in either case.
+
+    Args:
+        text: As typed: `1.5B`, `300m`, `2T`, `1e22`, `1,000,000`, `32_768`.
+
+    Returns:
+        The number, finite and above zero.
+
+    Raises:
+        ValueError: The text is no such number; says what would be right.
+
+    >>> parse_quantity("1.5B"), parse_quantity("2 T"), parse_quantity("1e22")
+    (1500000000.0, 2000000000000.0, 1e+22)
+    """
+    stripped = text.strip()
+    match = _NUMBER.fullmatch(stripped)
+    if match is None:
+        shown = stripped if len(stripped) <= 40 else stripped[:37] + "..."
+        if _SIGNED_OR_SPECIAL.fullmatch(stripped) and re.match(r"-|\+?(?:nan|inf)", stripped, re.IGNORECASE):
+            raise ValueError(f"'{shown}' is not a finite number above 0")
+        raise ValueError(f"'{shown}' is not a number such as 1.5B, 300M, 2T or 1e22")
+    digits = match["number"].replace(",", "").replace("_", "")
+    value = float(digits + (match["exponent"] or "")) * _SUFFIXES[match["suffix"].lower()]
+    if not math.isfinite(value):
+        raise ValueError(f"'{stripped}' is too large for a number; sizes stay below 1e300")
+    if value <= 0:
+        raise ValueError(f"'{stripped}' is not a finite number above 0")
+    return value
+
+
+def format_quantity(value: float, digits: int = 3) -> str:
+    """Write a size the way it is read: three significant digits and a suffix up to T, powers of ten beyond.
+
+    >>> format_quantity(1.5e9), format_quantity(999.96e9), format_quantity(1e22)
+    ('1.5B', '1T', '1e+22')
+    """
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else "inf"
+    rounded = float(f"{value:.{digits}g}")
+    if 0 < rounded < 1e15:
+        for suffix, unit in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
+            if rounded >= unit:
+                return f"{rounded / unit:.{digits}g}{suffix}"
+    return f"{rounded:.{digits}g}"
