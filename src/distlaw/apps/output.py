@@ -39,7 +39,7 @@ def console() -> "Console":
     """Where tables go: the terminal's width, or wide enough not to wrap when there is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 180, highlight=False, soft_wrap=True)
+    return Console(width=None if sys.stdout.isatty() else 180, highlight=False)
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

@@ -140,10 +140,10 @@ class DistillationLaw:
     def _log_excess(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, Array]:
         """log(L_S - L_T), and how far past the transition the teacher is (0 to 1)."""
         log_teacher = log_of(L_T, "teacher loss L_T")
+        log_student = self.gamma * np.logaddexp(self._log_size_term(N_S), self._log_data_term(D_S))
         log_reference = np.log(self.supervised.loss(N_S, D_S))
         u = (log_teacher - log_reference - np.log(self.d1)) / self.f1
         log_transition = -self.c1 * self.f1 * np.logaddexp(0.0, u)
-        log_student = self.gamma * np.logaddexp(self._log_size_term(N_S), self._log_data_term(D_S))
         after = np.exp(-np.logaddexp(0.0, -u))  # the logistic function of u, finite at any u
         return -self.c0 * log_teacher + log_transition + log_student, after
 

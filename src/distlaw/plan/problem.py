@@ -77,6 +77,9 @@ class Problem:
                 f"give exactly one of {', '.join(goals)}; got {' and '.join(given) if given else 'none of them'}"
             )
         require_quantity(goals[given[0]], given[0])  # pyright: ignore[reportArgumentType]
+        fewest = self.bounds.student_tokens[0]
+        if self.student_tokens is not None and self.student_tokens < fewest:
+            raise ValueError(f"student_tokens {self.student_tokens:g} is below the least allowed, {fewest:g}")
         _ = self.scenarios  # refuses sharing that makes no sense
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from distlaw.costs import Bill
@@ -12,9 +13,11 @@ from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
 
 
 def _table(title: str, *columns: str, caption: str | None = None) -> Table:
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        # Names stay whole on a narrow terminal; headers of numbers may wrap.
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
     return table
 
 
@@ -49,8 +52,8 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
         "teacher",
         "teacher tokens",
         "teacher loss",
-        "FLOPs",
-        "student/logits/teacher",
+        "student / logits / teacher FLOPs",
+        *(() if problem.compute is not None else ("FLOPs",)),
         *(("GPU-hours", "MWh", "$") if has_bills else ()),
         caption="losses in nats per token; * on a bound of the search",
     )
@@ -77,8 +80,8 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
             starred("teacher_params", option.teacher_params),
             starred("teacher_tokens", option.teacher_tokens),
             _loss(option.teacher_loss),
-            f"{flops.total:.3g}",
-            "/".join(shares),
+            " / ".join(shares),
+            *(() if problem.compute is not None else (f"{flops.total:.3g}",)),
             *(
                 (f"{bill.gpu_hours:,.0f}", f"{bill.energy_kwh / 1000:,.1f}", f"{bill.dollars:,.0f}")
                 if bill is not None
@@ -202,7 +205,7 @@ def laws_table(laws: Sequence[PublishedLaw], *, default: str) -> Table:
     """All published sets."""
     table = _table("Published laws (distlaw laws NAME shows one)", "name", "kind", "source", "data")
     for column in table.columns:
-        column.justify, column.no_wrap = "left", False
+        column.justify = "left"
     for law in laws:
         table.add_row(law.name + (" (default)" if law.name == default else ""), law.kind, law.source, law.data)
     return table

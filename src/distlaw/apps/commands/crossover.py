@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distlaw.apps.options import FamilyOptions, Limits, Quantities, Quantity, Sharing, planning_law
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.costs import SCENARIOS, CostModel
@@ -74,7 +76,11 @@ def crossover(
             "student_loss": by_tokens.student_loss[i],
         }
         students.append({"student_params": size, "equal_tokens": tokens, "scenarios": rows})
-    warnings = [*found.cautions, *found.range_warnings(student_params=student_params)]
+    at_crossings = np.concatenate([crossing.student_tokens for crossing in by_compute.values()])
+    warnings = [
+        *found.cautions,
+        *found.range_warnings(student_params=student_params, student_tokens=at_crossings[np.isfinite(at_crossings)]),
+    ]
     if json:
         print_json({"law": law, "target_loss": target_loss, "students": students, "warnings": warnings})
     else:
@@ -90,4 +96,4 @@ def crossover(
             figure,
         )
         if not json:
-            console().print(f"Figure: {figure}", markup=False)
+            console().print(f"Figure: {figure}", markup=False, soft_wrap=True)

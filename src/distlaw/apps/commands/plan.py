@@ -83,14 +83,14 @@ def plan(
         out = console()
         out.print(plan_table(answer, verdict, law=law, bills=bills))
         for sentence in verdict.sentences:
-            out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False)
+            out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False, soft_wrap=True)
         print_warnings(warnings)
     if figure is not None:
         from distlaw.report.figures import loss_against_compute, save_figure
 
         save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
         if not json:
-            console().print(f"Figure: {figure}", markup=False)
+            console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
 
 
 def _extrapolations(found: PublishedLaw, answer: Plan) -> list[str]:
