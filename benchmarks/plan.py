@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,21 +64,24 @@ def against_slsqp(law: DistillationLaw) -> None:
     print(f"per optimum, {CASES} random cases (N_S 3e8 to 1e10, C 1e20 to 1e26), SLSQP from {STARTS} starts")
     print("scenario                           SLSQP s   ours s (alone)   ratio   ours s (map)    ratio   worst excess")
     for scenario in SCENARIOS.values():
-        shares = {"teacher_logits": scenario.teacher_logits, "teacher_pretraining": scenario.teacher_pretraining}
+        optimum = partial(
+            distilled_optimum,
+            law,
+            teacher_logits=scenario.teacher_logits,
+            teacher_pretraining=scenario.teacher_pretraining,
+        )
         started = time.perf_counter()
         theirs = np.array(
             [slsqp(law, n, c, scenario, STARTS, seed) for seed, (n, c) in enumerate(zip(N_S, compute, strict=True))]
         )
         slsqp_s = (time.perf_counter() - started) / CASES
-        distilled_optimum(law, 1e9, compute=1e22, **shares)  # warm
+        optimum(1e9, compute=1e22)  # warm
         started = time.perf_counter()
-        ours = np.array(
-            [distilled_optimum(law, n, compute=c, **shares).student_loss for n, c in zip(N_S, compute, strict=True)]
-        )
+        ours = np.array([optimum(n, compute=c).student_loss for n, c in zip(N_S, compute, strict=True)])
         alone_s = (time.perf_counter() - started) / CASES
         size_map, compute_map = np.meshgrid(np.geomspace(3e8, 1e10, 64), np.geomspace(1e20, 1e26, 64))
         started = time.perf_counter()
-        distilled_optimum(law, size_map, compute=compute_map, **shares)
+        optimum(size_map, compute=compute_map)
         map_s = (time.perf_counter() - started) / size_map.size
         excess = (ours - theirs).max()
         print(

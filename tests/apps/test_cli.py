@@ -264,7 +264,7 @@ def test_plan_table_shows_the_numbers_and_the_verdict(ok, ok_json):
     for row in found["options"]:
         assert row["scenario"] in out
         assert f"{row['student_loss']:.4f}" in out
-    for text in ("1B parameters", "1e+22 FLOPs", "1.36T", "10.3B", "65%/35%/0%", "1e+17*", "+0.0307"):
+    for text in ("1B parameters", "1e+22 FLOPs", "1.36T", "10.3B", "65% / 35% / 0%", "1e+17*", "+0.0307"):
         assert text in out
     for sentence in found["verdict"]:
         assert sentence[1:] in out
@@ -524,10 +524,9 @@ def test_crossover_json(ok_json):
         for row in student["scenarios"].values():
             assert set(row) == {"status", "compute", "student_loss", "student_tokens", "distilled_tokens"}
             assert row["status"] == "crosses"
-        compute = [row["compute"] for row in student["scenarios"].values()]
-        assert compute == sorted(compute, reverse=True), "the more is charged, the sooner supervised training overtakes"
-    small, large = (student["scenarios"]["best-case"]["compute"] for student in found["students"])
-    assert small < large
+        # The more is charged, the sooner supervised training overtakes.
+        free, *one, both = (row["compute"] for row in student["scenarios"].values())
+        assert all(both <= compute <= free for compute in one)
 
 
 def test_at_the_crossover_both_are_equally_good(ok_json):
@@ -832,8 +831,8 @@ def test_bad_serving_tokens(fails, value):
         (("flops",), "give one of --layers and --student-params"),
         (("flops", "--layers", "14", "--student-params", "1B"), "give one of --layers and --student-params"),
         (("crossover",), "--student-params"),
-        (("check",), "TABLE"),
-        (("teachers", "--student-params", "1B", "--compute", "1e21"), "TABLE"),
+        (("check",), "--table"),
+        (("teachers", "--student-params", "1B", "--compute", "1e21"), "--table"),
         # Bounds that contradict each other.
         ((*PLAN, "--min-teacher-params", "2B", "--max-teacher-params", "1B"), "2e+09, is above the most, 1e+09"),
         ((*PLAN, "--max-teacher-params", "1e5"), "the most, 100000"),
@@ -926,8 +925,8 @@ def test_bad_tables_of_teachers(fails, tmp_path, text, words, expected):
     ("goal", "expected"),
     [
         (("--compute", "1e10"), "too small"),
-        (("--student-tokens", "10"), "too small"),
-        (("--target-loss", "2.2"), "--target-loss"),
+        (("--student-tokens", "10"), "10 is below the least allowed"),
+        (("--target-loss", "2.2"), "target"),
         ((), "got none of them"),
     ],
 )

@@ -64,7 +64,7 @@ def test_python_in_the_documents_runs(capsys):
 
 
 def test_the_plan_in_the_readme_is_what_is_printed(capsys):
-    assert main("plan --student-params 1B --compute 1e22".split()) == 0
+    assert main(["plan", "--student-params", "1B", "--compute", "1e22"]) == 0
     printed = {line.rstrip() for line in capsys.readouterr().out.splitlines()}
     readme = (ROOT / "README.md").read_text()
     block = readme.split("$ distlaw plan --student-params 1B --compute 1e22\n")[1].split("```")[0]
