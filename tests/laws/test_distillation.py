@@ -152,3 +152,22 @@ def test_inputs_that_are_not_positive_are_refused(arguments, name):
 def test_coefficients_that_make_no_law_are_refused():
     with pytest.raises(ValueError, match=r"DistillationLaw.f1 must be finite and positive, got 0"):
         replace(LAW, f1=0)
+
+
+@given(laws, st.floats(7, 12), st.floats(8, 13), st.floats(1.3, 4))
+def test_coefficient_gradient_matches_central_differences(law, log_n, log_d, L_T):
+    N_S, D_S, h = 10**log_n, 10**log_d, 1e-6
+    loss, gradient = law.coefficient_gradient(N_S, D_S, L_T)
+    assert loss == law.student_loss(N_S, D_S, L_T)
+    assert set(gradient) == {"A", "B", "alpha", "beta", "gamma", "c0", "c1", "f1", "d1", "reference"}
+    scale = (loss - L_T) * (1 + law.c1 + 1 / law.f1)
+    for name in set(gradient) - {"reference"}:
+        value = getattr(law, name)
+        up, down = (replace(law, **{name: value * (1 + s * h)}).student_loss(N_S, D_S, L_T) for s in (1, -1))
+        assert gradient[name] * value == pytest.approx((up - down) / (2 * h), abs=1e-5 * scale + 1e-8)
+    # The supervised law acts through L~_S alone.
+    up, down = (
+        replace(law, supervised=replace(law.supervised, E=law.supervised.E + s * h)).student_loss(N_S, D_S, L_T)
+        for s in (1, -1)
+    )
+    assert gradient["reference"] == pytest.approx((up - down) / (2 * h), abs=1e-5 * scale + 1e-8)

@@ -119,3 +119,27 @@ def test_coefficients_that_make_no_law_are_refused(name, value):
     coefficients = {"E": 1.0, "A": 1.0, "B": 1.0, "alpha": 0.3, "beta": 0.3, "gamma": 1.0} | {name: value}
     with pytest.raises(ValueError, match=f"SupervisedLaw.{name} must be finite and"):
         SupervisedLaw(**coefficients)
+
+
+@given(laws, st.floats(6, 14), st.floats(6, 14))
+def test_coefficient_gradient_matches_central_differences(law, log_n, log_d):
+    N, D, h = 10**log_n, 10**log_d, 1e-6
+    loss, gradient = law.coefficient_gradient(N, D)
+    assert loss == law.loss(N, D)
+    assert set(gradient) == {"E", "A", "B", "alpha", "beta", "gamma"}
+    rest = replace(law, E=0.0)
+    for name in set(gradient) - {"E"}:
+        value = getattr(law, name)
+        up, down = (replace(rest, **{name: value * (1 + s * h)}).loss(N, D) for s in (1, -1))
+        assert gradient[name] * value == pytest.approx((up - down) / (2 * h), abs=1e-6 * rest.loss(N, D) * 30)
+    assert gradient["E"] == 1
+
+
+def test_many_laws_in_one():
+    """Coefficients may be arrays: the resamples of a fit are one law."""
+    many = replace(PAPER, A=np.array([[3000.0], [4000.0]]), E=np.array([[1.2], [1.3]]))
+    loss = many.loss(np.array([1e8, 1e9, 1e10]), 1e11)
+    assert loss.shape == (2, 3)
+    assert loss[1, 2] == replace(PAPER, A=4000.0, E=1.3).loss(1e10, 1e11)
+    with pytest.raises(ValueError, match=r"SupervisedLaw.A must be finite and positive"):
+        replace(PAPER, A=np.array([1.0, 0.0]))

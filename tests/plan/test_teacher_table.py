@@ -52,7 +52,7 @@ def refusal(path, **options):
 
 
 def test_a_teacher_has_a_size_as_text_and_a_loss_or_tokens(table):
-    path = table("name,params,loss,tokens", "seven,7B,2.05,", 'three, "3,000,000,000" ,,1.5T', "both,300m,2.4,20B")
+    path = table("name,params,loss,tokens", "seven,7B,2.05,", 'three, "3,000,000,000",,1.5T', "both,300m,2.4,20B")
     assert read_teachers(path) == [
         Teacher(name="seven", params=7e9, loss=2.05),
         Teacher(name="three", params=3e9, tokens=1.5e12),

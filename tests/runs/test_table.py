@@ -57,7 +57,7 @@ def refusal(path):
 
 @pytest.mark.parametrize("name", ["t.csv", "t.CSV", "t.jsonl", "t.ndjson", "t.parquet"])
 def test_every_format_gives_the_same_exact_numbers(tmp_path, name):
-    values = np.exp(np.random.default_rng(0).normal(size=(50, 4)) * 10)
+    values = 10 ** np.random.default_rng(0).uniform(-3, 15, size=(50, 4))
     rows = [dict(zip(NAMES, row, strict=True)) for row in values.tolist()]
     staged = write(tmp_path / name.lower(), rows)
     runs = read_runs(staged.rename(tmp_path / name))
@@ -234,7 +234,9 @@ def test_binary_garbage_is_refused(tmp_path, suffix):
         # A row longer than the header would lose its last cell, or shift all of them.
         ("t.csv", "N,D,L\n1B,20B,2.5,7\n"),
         ("t.csv", "N,D,L\n1B,20B,2.5\n1B,20B,2.5,7\n"),
+        # An unclosed quote would swallow the rows that follow.
         ("t.csv", 'N,D,L\n1B,20B,"2.5\n'),
+        ("t.csv", 'N,D,L,note\n1B,20B,2.5,"oops\n1B,20B,2.6,x\n'),
         # Line breaks of a header or a cell must not break the message.
         ("t.csv", 'N,D,"a\nb"\n1B,20B,2.5\n'),
         ("t.csv", 'N,D,L\n1B,20B,"2\n5"\n'),
@@ -327,7 +329,9 @@ run_like = st.fixed_dictionaries({"N": st.floats(1, 1e12), "D": st.floats(1, 1e1
 json_lines = (
     run_like.map(json.dumps)
     | st.dictionaries(headers, json_values, max_size=5).map(json.dumps)
-    | st.tuples(run_like, st.dictionaries(headers, json_values, max_size=2)).map(lambda two: json.dumps(two[0] | two[1]))
+    | st.tuples(run_like, st.dictionaries(headers, json_values, max_size=2)).map(
+        lambda two: json.dumps(two[0] | two[1])
+    )
     | json_values.map(json.dumps)
     | st.text(alphabet='{}[]",:0123456789.eE+-NaInfty \t\\u', max_size=12)
 )

@@ -16,6 +16,7 @@ from distlaw.apps.commands.laws import laws
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
 from distlaw.apps.commands.teachers import teachers
+from distlaw.runs import one_line
 
 app = cyclopts.App(
     name="distlaw",
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, ValueError) as error:
         # Every ValueError of this package is meant for its user and says what would be right.
-        print(f"distlaw: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"distlaw: error: {one_line(error, 1000)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has left, as `| head` does; nothing to say and nobody to say it to

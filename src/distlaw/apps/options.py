@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from distlaw.costs import Architecture, CostModel, Family, Machine, accelerator, read_architecture
 from distlaw.laws import DEFAULT_LAW, DistillationLaw, PublishedLaw, published
 from distlaw.plan import Bounds, Problem
-from distlaw.runs import parse_quantity
+from distlaw.runs import one_line, parse_quantity
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,24 @@ class Size:
 
 def read_size(text: str) -> Size:
     """Read `1.5B`, or the path of a Hugging Face `config.json` or of a directory that holds one."""
-    if text.endswith(".json") or "/" in text or Path(text).is_dir():
+    if text.endswith(".json") or "/" in text or _is_folder(text):
         shape = read_architecture(Path(text))
         return Size(params=float(shape.n_params), shape=shape)
     return Size(params=parse_quantity(text))
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).is_dir()
+    except OSError:  # too long for a name
+        return False
+
+
+def _whole_number(_type: Any, tokens: Sequence[cyclopts.Token]) -> int:  # noqa: ANN401
+    text = tokens[0].value
+    if not (text.isascii() and text.isdigit() and int(text[:10]) >= 1 and len(text) <= 9):
+        raise ValueError(f"'{one_line(text, 40)}' is not a whole number from 1 to 999999999")
+    return int(text)
 
 
 def _model_size(_type: Any, tokens: Sequence[cyclopts.Token]) -> Size:  # noqa: ANN401
@@ -51,6 +65,7 @@ def _quantities(_type: Any, tokens: Sequence[cyclopts.Token]) -> tuple[float, ..
     return tuple(read_size(part).params for part in tokens[0].value.split(","))
 
 
+WholeNumber = Annotated[int, Parameter(converter=_whole_number, n_tokens=1, accepts_keys=False)]
 Quantity = Annotated[float, Parameter(converter=_quantity, n_tokens=1, accepts_keys=False)]
 ZeroOrQuantity = Annotated[float, Parameter(converter=_zero_or_quantity, n_tokens=1, accepts_keys=False)]
 ModelSize = Annotated[Size, Parameter(converter=_model_size, n_tokens=1, accepts_keys=False)]
@@ -125,6 +140,8 @@ class Hardware:
         Raises:
             ValueError: The accelerator is unknown or a number is out of range.
         """
+        if not 0 < self.utilisation <= 1:
+            raise ValueError(f"--utilisation must be above 0 and at most 1, got {self.utilisation}")
         if self.accelerator is None:
             if self.price_per_hour or self.peak_flops or self.watts:
                 raise ValueError("--price-per-hour, --peak-flops and --watts override an --accelerator: name one")
@@ -200,18 +217,11 @@ class FamilyOptions:
         vocabulary: Entries of the vocabulary.
     """
 
-    context: int = 4096
-    vocabulary: int = 32768
+    context: WholeNumber = 4096
+    vocabulary: WholeNumber = 32768
 
     def family(self) -> Family:
-        """The family.
-
-        Raises:
-            ValueError: A number is not positive.
-        """
-        for name in ("context", "vocabulary"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be a whole number of at least 1, got {getattr(self, name)}")
+        """The family."""
         return Family(n_ctx=self.context, n_vocab=self.vocabulary)
 
 

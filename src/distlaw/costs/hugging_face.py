@@ -45,14 +45,17 @@ def read_architecture(path: Path, *, n_ctx: int = 4096) -> Architecture:
     Raises:
         ValueError: The file cannot be read, is not JSON, or `architecture_from_config` refuses it; names the file.
     """
-    file = path / "config.json" if path.is_dir() else path
+    file = path
     try:
+        file = path / "config.json" if path.is_dir() else path
         config = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("it does not hold a JSON object")
         return architecture_from_config(config, n_ctx=n_ctx)
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise ValueError(f"{file}: its JSON is nested too deeply") from None
     except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise ValueError(f"{file}: {error}") from None
 
@@ -63,8 +66,10 @@ def _count(config: Config, key: str, default: int | None = None) -> int:
         value = default
     if value is None:
         raise ValueError(f"config.json has no '{key}'")
+    if isinstance(value, int) and value > 10**9:
+        raise ValueError(f"'{key}' in config.json is beyond any model, at most 1e9 will do, got {value!r:.40}")
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"'{key}' in config.json must be a whole number of at least 1, got {value!r}")
+        raise ValueError(f"'{key}' in config.json must be a whole number of at least 1, got {value!r:.40}")
     return value
 
 

@@ -1,11 +1,12 @@
 """The distillation scaling law: loss of a student trained on a teacher's distribution."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distlaw.laws.domain import log_of, require_coefficients
+from distlaw.laws.domain import Coefficient, log_of, require_coefficients
 from distlaw.laws.search import bisect_decreasing, minimise
 from distlaw.laws.supervised import SupervisedLaw
 
@@ -38,15 +39,15 @@ class DistillationLaw:
     """
 
     supervised: SupervisedLaw
-    A: float
-    B: float
-    alpha: float
-    beta: float
-    gamma: float
-    c0: float
-    c1: float
-    f1: float
-    d1: float
+    A: Coefficient
+    B: Coefficient
+    alpha: Coefficient
+    beta: Coefficient
+    gamma: Coefficient
+    c0: Coefficient
+    c1: Coefficient
+    f1: Coefficient
+    d1: Coefficient
 
     def __post_init__(self) -> None:
         require_coefficients(
@@ -74,8 +75,7 @@ class DistillationLaw:
         >>> round(float(law.student_loss(1e9, 200e9, 2.1)), 4)
         2.1916
         """
-        log_excess, _ = self._log_excess(N_S, D_S, L_T)
-        return np.asarray(L_T, dtype=np.float64) + np.exp(log_excess)
+        return np.asarray(L_T, dtype=np.float64) + self._terms(N_S, D_S, L_T).excess
 
     def log_gradient(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, Array, Array]:
         """Derivatives of L_S with respect to log N_S, log D_S and log L_T.
@@ -89,17 +89,44 @@ class DistillationLaw:
             (dL_S/dlog N_S, dL_S/dlog D_S, dL_S/dlog L_T) in nats per token. The third changes sign at the optimal
             teacher.
         """
-        log_excess, after = self._log_excess(N_S, D_S, L_T)
-        excess = np.exp(log_excess)
-        size, data = self._log_size_term(N_S), self._log_data_term(D_S)
-        both = np.logaddexp(size, data)
-        reference = self.supervised.loss(N_S, D_S)
+        terms = self._terms(N_S, D_S, L_T)
         reference_N, reference_D = self.supervised.log_gradient(N_S, D_S)
-        slope = self.c1 * after  # -dlog(excess)/dlog(L_T / L~_S) of the transition factor
-        d_size = excess * (slope * reference_N / reference - self.gamma * self.alpha * np.exp(size - both))
-        d_data = excess * (slope * reference_D / reference - self.gamma * self.beta * np.exp(data - both))
-        d_teacher = np.asarray(L_T, dtype=np.float64) - excess * (self.c0 + slope)
+        slope = self.c1 * terms.after  # -dlog(excess) / dlog(L_T / L~_S) of the transition
+        size, data = np.exp(terms.size - terms.both), np.exp(terms.data - terms.both)
+        d_size = terms.excess * (slope * reference_N / terms.reference - self.gamma * self.alpha * size)
+        d_data = terms.excess * (slope * reference_D / terms.reference - self.gamma * self.beta * data)
+        d_teacher = np.asarray(L_T, dtype=np.float64) - terms.excess * (self.c0 + slope)
         return d_size, d_data, d_teacher
+
+    def coefficient_gradient(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, dict[str, Array]]:
+        """L_S and its derivative with respect to each coefficient of eq. 8, for fitting; the supervised law is held.
+
+        Args:
+            N_S: Student parameters, > 0 and finite.
+            D_S: Distillation tokens, > 0 and finite.
+            L_T: Teacher cross-entropy, nats per token, > 0 and finite.
+
+        Returns:
+            L_S and, by name, dL_S/d(coefficient), each broadcast over the arguments and the coefficients. `reference`
+            is dL_S/dL~_S, through which the coefficients of the supervised law act.
+        """
+        terms = self._terms(N_S, D_S, L_T)
+        by_size = self.gamma * terms.excess * np.exp(terms.size - terms.both)
+        by_data = self.gamma * terms.excess * np.exp(terms.data - terms.both)
+        by_turn = self.c1 * terms.after * terms.excess
+        by_depth = terms.softplus * terms.excess
+        return np.asarray(L_T, dtype=np.float64) + terms.excess, {
+            "A": by_size / self.A,
+            "B": by_data / self.B,
+            "alpha": -np.log(N_S) * by_size,
+            "beta": -np.log(D_S) * by_data,
+            "gamma": terms.both * terms.excess,
+            "c0": -np.log(L_T) * terms.excess,
+            "c1": -self.f1 * by_depth,
+            "f1": terms.u * by_turn - self.c1 * by_depth,
+            "d1": by_turn / self.d1,
+            "reference": by_turn / terms.reference,
+        }
 
     def optimal_teacher_loss(self, N_S: ArrayLike, D_S: ArrayLike) -> Array:
         """L_T that gives this student the lowest loss (global minimum over L_T in (E, 100]).
@@ -116,7 +143,7 @@ class DistillationLaw:
         """
         N_S, D_S = np.broadcast_arrays(np.asarray(N_S, dtype=np.float64), np.asarray(D_S, dtype=np.float64))
         n, d = N_S.reshape(-1, 1, 1, 1), D_S.reshape(-1, 1, 1, 1)
-        low, high = np.log(max(self.supervised.E, 0.1)), np.log(100.0)
+        low, high = np.log(max(float(np.min(self.supervised.E)), 0.1)), np.log(100.0)
 
         def teacher_loss(x: Array) -> Array:
             return np.exp(low + (high - low) * x)
@@ -137,18 +164,47 @@ class DistillationLaw:
         log_tokens = bisect_decreasing(lambda log_d: self.student_loss(N_S, np.exp(log_d), L_T) - L_S, low, high)
         return np.exp(log_tokens)[()]
 
-    def _log_excess(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, Array]:
-        """log(L_S - L_T), and how far past the transition the teacher is (0 to 1)."""
+    def _terms(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> "_Terms":
         log_teacher = log_of(L_T, "teacher loss L_T")
-        log_student = self.gamma * np.logaddexp(self._log_size_term(N_S), self._log_data_term(D_S))
-        log_reference = np.log(self.supervised.loss(N_S, D_S))
-        u = (log_teacher - log_reference - np.log(self.d1)) / self.f1
-        log_transition = -self.c1 * self.f1 * np.logaddexp(0.0, u)
-        after = np.exp(-np.logaddexp(0.0, -u))  # the logistic function of u, finite at any u
-        return -self.c0 * log_teacher + log_transition + log_student, after
+        size, data = self._log_size_term(N_S), self._log_data_term(D_S)
+        both = np.logaddexp(size, data)
+        reference = self.supervised.loss(N_S, D_S)
+        u = (log_teacher - np.log(reference) - np.log(self.d1)) / self.f1
+        softplus = np.logaddexp(0.0, u)
+        log_excess = -self.c0 * log_teacher - self.c1 * self.f1 * softplus + self.gamma * both
+        return _Terms(
+            size=size, data=data, both=both, reference=reference, u=u, softplus=softplus, excess=np.exp(log_excess)
+        )
 
     def _log_size_term(self, N_S: ArrayLike) -> Array:
         return np.log(self.A) - self.alpha * log_of(N_S, "student size N_S")
 
     def _log_data_term(self, D_S: ArrayLike) -> Array:
         return np.log(self.B) - self.beta * log_of(D_S, "student tokens D_S")
+
+
+class _Terms(NamedTuple):
+    """Pieces of eq. 8.
+
+    Attributes:
+        size: log(A / N_S^alpha).
+        data: log(B / D_S^beta).
+        both: log of the sum of the two terms.
+        reference: L~_S.
+        u: log of (L_T / (L~_S d1))^(1/f1).
+        softplus: log(1 + exp(u)).
+        excess: L_S - L_T.
+    """
+
+    size: Array
+    data: Array
+    both: Array
+    reference: Array
+    u: Array
+    softplus: Array
+    excess: Array
+
+    @property
+    def after(self) -> Array:
+        """How far past the transition the teacher is, 0 to 1."""
+        return np.exp(-np.logaddexp(0.0, -self.u))  # the logistic function of u, finite at any u

@@ -19,6 +19,11 @@ def log_of(value: ArrayLike, name: str) -> NDArray[np.float64]:
     return np.log(array)
 
 
+Coefficient = float | NDArray[np.float64]
+"""A coefficient: a number, or an array of numbers (many laws in one, such as the resamples of a fit) that broadcasts
+against what the law is asked about."""
+
+
 def require_coefficients(law: Any, *, positive: tuple[str, ...], not_negative: tuple[str, ...] = ()) -> None:  # noqa: ANN401
     """Check a law's coefficients when it is made.
 
@@ -31,5 +36,6 @@ def require_coefficients(law: Any, *, positive: tuple[str, ...], not_negative: t
     ):
         for name in names:
             value = getattr(law, name)
-            if not (np.isfinite(value) and (value > 0 or (lowest_allowed and value == 0))):
+            array = np.asarray(value)
+            if not (np.isfinite(array) & ((array > 0) | (lowest_allowed & (array == 0)))).all():
                 raise ValueError(f"{type(law).__name__}.{name} must be finite and {must_be}, got {value}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distlaw.laws.domain import log_of, require_coefficients
+from distlaw.laws.domain import Coefficient, log_of, require_coefficients
 
 Array = NDArray[np.float64]
 
@@ -31,12 +31,12 @@ class SupervisedLaw:
     1.974
     """
 
-    E: float
-    A: float
-    B: float
-    alpha: float
-    beta: float
-    gamma: float = 1.0
+    E: Coefficient
+    A: Coefficient
+    B: Coefficient
+    alpha: Coefficient
+    beta: Coefficient
+    gamma: Coefficient = 1.0
 
     def __post_init__(self) -> None:
         require_coefficients(self, positive=("A", "B", "alpha", "beta", "gamma"), not_negative=("E",))
@@ -54,7 +54,7 @@ class SupervisedLaw:
         Raises:
             ValueError: N or D is not positive.
         """
-        return self.E + np.exp(self.gamma * np.logaddexp(self._log_size_term(N), self._log_data_term(D)))
+        return self.E + self._terms(N, D)[3]
 
     def log_gradient(self, N: ArrayLike, D: ArrayLike) -> tuple[Array, Array]:
         """Derivatives of L with respect to log N and log D: what a 1 % larger model, or 1 % more tokens, is worth.
@@ -66,10 +66,31 @@ class SupervisedLaw:
         Returns:
             (dL/dlog N, dL/dlog D) in nats per token, both negative.
         """
-        size, data = self._log_size_term(N), self._log_data_term(D)
-        both = np.logaddexp(size, data)
-        reducible = self.gamma * np.exp(self.gamma * both)
-        return -self.alpha * np.exp(size - both) * reducible, -self.beta * np.exp(data - both) * reducible
+        size, data, both, reducible = self._terms(N, D)
+        scale = self.gamma * reducible
+        return -self.alpha * np.exp(size - both) * scale, -self.beta * np.exp(data - both) * scale
+
+    def coefficient_gradient(self, N: ArrayLike, D: ArrayLike) -> tuple[Array, dict[str, Array]]:
+        """L(N, D) and its derivative with respect to each coefficient, for fitting.
+
+        Args:
+            N: Parameters, > 0 and finite.
+            D: Training tokens, > 0 and finite.
+
+        Returns:
+            L and, by name, dL/d(coefficient), each broadcast over N, D and the coefficients.
+        """
+        size, data, both, reducible = self._terms(N, D)
+        by_size = self.gamma * reducible * np.exp(size - both)
+        by_data = self.gamma * reducible * np.exp(data - both)
+        return self.E + reducible, {
+            "E": np.ones_like(reducible),
+            "A": by_size / self.A,
+            "B": by_data / self.B,
+            "alpha": -np.log(N) * by_size,
+            "beta": -np.log(D) * by_data,
+            "gamma": both * reducible,
+        }
 
     def infinite_data_loss(self, N: ArrayLike) -> Array:
         """`L(N, inf) = E + (A / N^alpha)^gamma`: the best that this size can do."""
@@ -102,7 +123,7 @@ class SupervisedLaw:
         return self._inverse(L, self._log_data_term(D), np.log(self.A), self.alpha)
 
     @property
-    def compute_optimal_exponents(self) -> tuple[float, float]:
+    def compute_optimal_exponents(self) -> tuple[Coefficient, Coefficient]:
         """(a, b) with N* ~ C^a and D* ~ C^b: a = beta / (alpha + beta), b = alpha / (alpha + beta). gamma drops out."""
         total = self.alpha + self.beta
         return self.beta / total, self.alpha / total
@@ -122,13 +143,19 @@ class SupervisedLaw:
         log_n = a * log_nd + log_ratio / (self.alpha + self.beta)
         return np.exp(log_n), np.exp(log_nd - log_n)
 
+    def _terms(self, N: ArrayLike, D: ArrayLike) -> tuple[Array, Array, Array, Array]:
+        """log(A / N^alpha), log(B / D^beta), log of their sum, and L - E."""
+        size, data = self._log_size_term(N), self._log_data_term(D)
+        both = np.logaddexp(size, data)
+        return size, data, both, np.exp(self.gamma * both)
+
     def _log_size_term(self, N: ArrayLike) -> Array:
         return np.log(self.A) - self.alpha * log_of(N, "size N")
 
     def _log_data_term(self, D: ArrayLike) -> Array:
         return np.log(self.B) - self.beta * log_of(D, "tokens D")
 
-    def _inverse(self, L: ArrayLike, log_known: Array, log_coefficient: float, exponent: float) -> Array:
+    def _inverse(self, L: ArrayLike, log_known: Array, log_coefficient: Coefficient, exponent: Coefficient) -> Array:
         """Solve (L - E)^(1/gamma) = exp(log_known) + coefficient / x^exponent for x."""
         excess = np.asarray(L, dtype=np.float64) - self.E
         # Where the target is out of reach, log gets a placeholder and the result is inf.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from distlaw.costs import read_architecture
 from distlaw.plan.teachers import Teacher, loss_from_bits_per_byte
-from distlaw.runs import Column, parse_quantity, read_table
+from distlaw.runs import Column, one_line, parse_quantity, read_table
 
 
 def _params_or_path(text: str) -> str:
@@ -13,10 +13,10 @@ def _params_or_path(text: str) -> str:
     return text
 
 
-def _size(text: str) -> tuple[float, float | None]:
+def _size(text: str, n_ctx: int = 4096) -> tuple[float, float | None]:
     """(N, exact forward FLOPs per token or None) of a number or of a path to a Hugging Face config."""
     if text.endswith(".json") or "/" in text:
-        shape = read_architecture(Path(text))
+        shape = read_architecture(Path(text), n_ctx=n_ctx)
         return float(shape.n_params), shape.forward_flops
     return parse_quantity(text), None
 
@@ -36,7 +36,7 @@ TEACHER_COLUMNS = (
 )
 
 
-def read_teachers(path: Path, *, bytes_per_token: float | None = None) -> list[Teacher]:
+def read_teachers(path: Path, *, bytes_per_token: float | None = None, n_ctx: int = 4096) -> list[Teacher]:
     """Read teachers from a table with the columns of `TEACHER_COLUMNS`.
 
     `params` may be the path of a Hugging Face `config.json`. Each row needs one of `loss`, `bits_per_byte` and `tokens`
@@ -45,6 +45,7 @@ def read_teachers(path: Path, *, bytes_per_token: float | None = None) -> list[T
     Args:
         path: CSV, Parquet or JSONL.
         bytes_per_token: Of the law's tokenizer on the law's data; needed where `bits_per_byte` is used.
+        n_ctx: Context length in tokens, for the FLOPs of teachers given by a config.
 
     Raises:
         ValueError: The table is bad; names row and column.
@@ -56,22 +57,24 @@ def read_teachers(path: Path, *, bytes_per_token: float | None = None) -> list[T
         assert name is not None
         assert params_text is not None
         given = {key: float(values[i]) for key, values in numbers.items() if values[i] == values[i]}
-        params, forward_flops = _size(params_text)
+        params, forward_flops = _size(params_text, n_ctx)
         loss, loss_from = given.get("loss"), "measured"
         if "bits_per_byte" in given:
             if loss is not None:
-                raise ValueError(f"{path}: row {i + 1}: give loss or bits_per_byte, not both")
+                raise ValueError(f"{one_line(path)}: row {i + 1}: give loss or bits_per_byte, not both")
             if bytes_per_token is None:
                 raise ValueError(
-                    f"{path}: row {i + 1}, column bits_per_byte: needs --bytes-per-token, the mean bytes per token of"
-                    " the law's tokenizer on the law's data"
+                    f"{one_line(path)}: row {i + 1}, column bits_per_byte: needs --bytes-per-token, the mean"
+                    " bytes per token of the law's tokenizer on the law's data"
                 )
             loss, loss_from = (
                 loss_from_bits_per_byte(given["bits_per_byte"], bytes_per_token),
                 "from bits per byte",
             )
         if loss is None and "tokens" not in given:
-            raise ValueError(f"{path}: row {i + 1}: give loss, bits_per_byte or tokens for teacher '{name}'")
+            raise ValueError(
+                f"{one_line(path)}: row {i + 1}: give loss, bits_per_byte or tokens for teacher '{one_line(name, 60)}'"
+            )
         teachers.append(
             Teacher(
                 name=name,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distlaw.costs import SCENARIOS, CostModel
+from distlaw.costs import CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan import SUPERVISED, Bounds, Plan, budget_grid
-from distlaw.runs import format_quantity
+from distlaw.runs import format_quantity, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,10 +36,13 @@ def require_figure_path(path: Path) -> None:
     """
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(f"figure '{path}' must end in {', '.join(_FORMATS)}")
-    if not path.parent.is_dir():
-        raise ValueError(f"figure '{path}': there is no folder '{path.parent}'")
-    if path.is_dir():
-        raise ValueError(f"figure '{path}' is a folder")
+    try:
+        if not path.parent.is_dir():
+            raise ValueError(f"figure '{path}': there is no folder '{path.parent}'")
+        if path.is_dir():
+            raise ValueError(f"figure '{path}' is a folder")
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"figure '{one_line(path, 60)}' cannot be written ({error.strerror})") from None
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
@@ -110,6 +113,7 @@ def lead_against_compute(
     student_params: Sequence[float],
     *,
     law_name: str,
+    scenarios: Sequence[Scenario],
     bounds: Bounds,
     costs: CostModel,
     compute_range: tuple[float, float] = (1e19, 1e26),
@@ -120,6 +124,7 @@ def lead_against_compute(
         law: Distillation law.
         student_params: Student sizes.
         law_name: For the title.
+        scenarios: What distillation is charged with, four of them.
         bounds: Bounds of the search.
         costs: What a token costs.
         compute_range: FLOPs shown.
@@ -127,17 +132,17 @@ def lead_against_compute(
     from matplotlib.figure import Figure
 
     compute = np.geomspace(*compute_range, 61)
-    grid = budget_grid(law, student_params, compute, bounds=bounds, costs=costs)
+    grid = budget_grid(law, student_params, compute, scenarios=scenarios, bounds=bounds, costs=costs)
     figure = Figure(figsize=(9, 6), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     styles = list(_STYLE.values())
-    for axes, scenario in zip(panels.flat, SCENARIOS, strict=True):
+    for axes, scenario in zip(panels.flat, scenarios, strict=True):
         for i, size in enumerate(student_params):
             colour, dash, _ = styles[i % len(styles)]
-            axes.plot(compute, grid.lead(scenario)[i], color=colour, linestyle=dash, label=format_quantity(size))
+            axes.plot(compute, grid.lead(scenario.name)[i], color=colour, linestyle=dash, label=format_quantity(size))
         axes.axhline(0.0, color="0.6", linewidth=0.8)
         axes.set_xscale("log")
-        axes.set_title(scenario, loc="left", fontsize=10)
+        axes.set_title(scenario.name, loc="left", fontsize=10)
         _tidy(axes)
     panels[0, 0].legend(title="student", frameon=False)
     figure.supxlabel("total compute, FLOPs")

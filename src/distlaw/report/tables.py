@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from distlaw.costs import Bill
 from distlaw.laws import PublishedLaw
@@ -129,7 +130,7 @@ def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) 
     )
     for row in ranked:
         table.add_row(
-            row.name,
+            Text(row.name),  # as it is: a name is no markup
             _loss(row.student_loss),
             f"{row.gain:+.4f}",
             _size(row.student_tokens),

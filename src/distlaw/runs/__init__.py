@@ -1,7 +1,7 @@
 """Runs: their schema, their tables, and how well a law predicts them."""
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
-from distlaw.runs.quantity import format_quantity, parse_quantity
+from distlaw.runs.quantity import format_quantity, one_line, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs
 from distlaw.runs.table import Column, Table, read_table
 
@@ -15,6 +15,7 @@ __all__ = [
     "accuracy",
     "accuracy_by_student",
     "format_quantity",
+    "one_line",
     "parse_quantity",
     "predict_runs",
     "read_runs",

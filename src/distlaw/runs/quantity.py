@@ -4,6 +4,7 @@ import math
 import re
 
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
+_LEAST, _MOST = 1e-9, 1e40
 _NUMBER = re.compile(
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(?P<exponent>e[+-]?\d{1,4})?\s*(?P<suffix>[kmbgtp]?)",
     re.IGNORECASE | re.ASCII,
@@ -18,7 +19,7 @@ def parse_quantity(text: str) -> float:
         text: As typed: `1.5B`, `300m`, `2T`, `1e22`, `1,000,000`, `32_768`.
 
     Returns:
-        The number, finite and above zero.
+        The number, between 1e-9 and 1e40: beyond, it is a slip, and arithmetic on it overflows.
 
     Raises:
         ValueError: The text is no such number; says what would be right.
@@ -29,17 +30,31 @@ def parse_quantity(text: str) -> float:
     stripped = text.strip()
     match = _NUMBER.fullmatch(stripped)
     if match is None:
-        shown = stripped if len(stripped) <= 40 else stripped[:37] + "..."
+        shown = one_line(stripped, 40)
         if _SIGNED_OR_SPECIAL.fullmatch(stripped) and re.match(r"-|\+?(?:nan|inf)", stripped, re.IGNORECASE):
             raise ValueError(f"'{shown}' is not a finite number above 0")
         raise ValueError(f"'{shown}' is not a number such as 1.5B, 300M, 2T or 1e22")
     digits = match["number"].replace(",", "").replace("_", "")
     value = float(digits + (match["exponent"] or "")) * _SUFFIXES[match["suffix"].lower()]
-    if not math.isfinite(value):
-        raise ValueError(f"'{stripped}' is too large for a number; sizes stay below 1e300")
     if value <= 0:
-        raise ValueError(f"'{stripped}' is not a finite number above 0")
+        raise ValueError(f"'{one_line(stripped, 40)}' is not a finite number above 0")
+    if not _LEAST <= value <= _MOST:
+        raise ValueError(
+            f"'{one_line(stripped, 40)}' is too large or too small for any size:"
+            f" it must lie between {_LEAST:g} and {_MOST:g}"
+        )
     return value
+
+
+def one_line(text: object, most: int = 300) -> str:
+    r"""Text for a message: on one line, without characters that move the cursor, and not longer than `most`.
+
+    >>> one_line("a\nb"), one_line("abcdefgh", 6)
+    ('a b', 'abc...')
+    """
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else "?" for c in line)
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def format_quantity(value: float, digits: int = 3) -> str:

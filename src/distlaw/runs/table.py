@@ -1,17 +1,16 @@
 """Read tables of runs and of teachers: CSV, Parquet or JSONL, every bad cell named."""
 
+import csv
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.runs.quantity import parse_quantity
-
-if TYPE_CHECKING:
-    import pandas as pd
+from distlaw.runs.quantity import one_line, parse_quantity
 
 _SHOWN_PROBLEMS = 5
 
@@ -74,62 +73,118 @@ def read_table(path: Path, columns: Sequence[Column]) -> Table:
         ValueError: The file cannot be read, a required column is missing or named twice, or cells are bad; one line
             that names the file and each bad row (counted from 1, the header not included) and column.
     """
+    shown = one_line(path)
     try:
-        frame = _read_frame(path)
+        header, rows = _READERS[path.suffix.lower()](path)
+    except KeyError:
+        raise ValueError(f"{shown}: the name must end in {', '.join(_READERS)}") from None
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ValueError as error:  # pandas' and pyarrow's parsing errors, bad encodings
-        raise ValueError(f"{path}: cannot be read as a table ({' '.join(str(error).split())})") from None
-    if frame.shape[0] == 0:
-        raise ValueError(f"{path}: the table has no rows")
-    found = _match_columns(path, [str(name) for name in frame.columns], columns)
+        raise ValueError(f"{shown}: no such file") from None
+    except OSError as error:  # of the system; pyarrow's own failures are OSErrors without a number
+        reason = f"cannot be read ({error.strerror})" if error.errno else f"is not a Parquet file ({one_line(error)})"
+        raise ValueError(f"{shown}: {reason}") from None
+    except (ValueError, ArithmeticError, RecursionError, csv.Error) as error:
+        raise ValueError(f"{shown}: cannot be read as a table ({one_line(error)})") from None
+    if not rows:
+        raise ValueError(f"{shown}: the table has no rows")
+    found = _match_columns(shown, header, columns)
     problems: list[str] = []
     cells: dict[str, list[Any]] = {}
     for column in columns:
-        if column.name in found:
-            source = frame.iloc[:, found[column.name]].tolist()
-            cells[column.name] = [_read_cell(cell, row, column, problems) for row, cell in enumerate(source, start=1)]
+        if (at := found.get(column.name)) is not None:
+            cells[column.name] = [
+                _read_cell(row[at], number, column, problems) for number, row in enumerate(rows, start=1)
+            ]
     if problems:
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-        raise ValueError(f"{path}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}")
-    return Table(path=path, rows=frame.shape[0], cells=cells)
+        raise ValueError(f"{shown}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}")
+    return Table(path=path, rows=len(rows), cells=cells)
 
 
-def _read_frame(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        # index_col=False keeps a row with one field too many from turning the first column into labels.
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False)
-    if suffix == ".parquet":
-        return pd.read_parquet(path)
-    if suffix in (".jsonl", ".ndjson"):
-        return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
-    raise ValueError("the name must end in .csv, .parquet, .jsonl or .ndjson")
+Rows = tuple[list[str], list[list[Any]]]
 
 
-def _match_columns(path: Path, header: list[str], columns: Sequence[Column]) -> dict[str, int]:
+def _read_csv(path: Path) -> Rows:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file, skipinitialspace=True)
+        header = next(lines, [])
+        rows = [row for row in lines if row]  # the csv module gives [] for an empty line
+    if rows and rows[-1][-1].endswith("\n"):
+        raise ValueError(f"row {len(rows)} has a quote that does not close")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} cells, the header has {len(header)}")
+    return header, rows
+
+
+def _read_jsonl(path: Path) -> Rows:
+    records: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            if line.strip():
+                record = json.loads(line, object_pairs_hook=_unique_keys)
+                if not isinstance(record, dict):
+                    raise ValueError(f"row {len(records) + 1} is not a JSON object")
+                records.append(record)
+    header = list(dict.fromkeys(key for record in records for key in record))
+    return header, [[record.get(key) for key in header] for record in records]
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"'{twice}' stands twice in one record")
+    return record
+
+
+def _read_parquet(path: Path) -> Rows:
+    import pyarrow.parquet
+    from pyarrow.lib import ArrowException
+
+    with path.open("rb") as file:
+        try:
+            table = pyarrow.parquet.ParquetFile(file).read()
+            columns = [column.to_pylist() for column in table.columns]
+        except ArrowException as error:
+            raise ValueError(str(error)) from None
+    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]
+
+
+_READERS: dict[str, Callable[[Path], Rows]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+}
+
+
+def _match_columns(path: str, header: list[str], columns: Sequence[Column]) -> dict[str, int]:
     """Position of each known column."""
     found: dict[str, int] = {}
     for column in columns:
         positions = [i for i, name in enumerate(header) if name.strip() in (column.name, *column.aliases)]
         if len(positions) > 1:
-            names = " and ".join(f"'{header[i]}'" for i in positions)
+            names = " and ".join(f"'{one_line(header[i])}'" for i in positions)
             raise ValueError(f"{path}: columns {names} both mean {column.name}; keep one")
         if positions:
             found[column.name] = positions[0]
     missing = [column for column in columns if column.required and column.name not in found]
     if missing:
         wanted = ", ".join(f"{c.name} (or {', '.join(c.aliases)})" if c.aliases else c.name for c in missing)
-        raise ValueError(f"{path}: missing column {wanted}; the table has {', '.join(header) or 'no columns'}")
+        raise ValueError(
+            f"{path}: missing column {wanted}; the table has {one_line(', '.join(header)) or 'no columns'}"
+        )
     return found
 
 
 def _read_cell(cell: Any, row: int, column: Column, problems: list[str]) -> Any:  # noqa: ANN401
-    text = "" if cell is None or (isinstance(cell, float) and np.isnan(cell)) else str(cell).strip()
+    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+        cell = ""
+    if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
+        problems.append(f"row {row}, column {column.name}: {one_line(repr(cell), 40)} is no number or text")
+        return None
+    text = str(cell).strip()
     if not text:
         if column.required:
             problems.append(f"row {row}, column {column.name}: the cell is empty")
@@ -137,5 +192,5 @@ def _read_cell(cell: Any, row: int, column: Column, problems: list[str]) -> Any:
     try:
         return column.read(text)
     except ValueError as error:
-        problems.append(f"row {row}, column {column.name}: {error}")
+        problems.append(f"row {row}, column {column.name}: {one_line(error)}")
         return None

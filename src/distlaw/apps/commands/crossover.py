@@ -81,19 +81,19 @@ def crossover(
         *found.cautions,
         *found.range_warnings(student_params=student_params, student_tokens=at_crossings[np.isfinite(at_crossings)]),
     ]
+    if figure is not None:
+        from distlaw.report.figures import lead_against_compute, save_figure
+
+        drawing = lead_against_compute(
+            distillation, student_params, law_name=law, scenarios=scenarios, bounds=bounds, costs=costs
+        )
+        save_figure(drawing, figure)
     if json:
         print_json({"law": law, "target_loss": target_loss, "students": students, "warnings": warnings})
     else:
         from distlaw.report.tables import crossover_table
 
         console().print(crossover_table(students, law=law, target_loss=target_loss))
-        print_warnings(warnings)
-    if figure is not None:
-        from distlaw.report.figures import lead_against_compute, save_figure
-
-        save_figure(
-            lead_against_compute(distillation, student_params, law_name=law, bounds=bounds, costs=costs),
-            figure,
-        )
-        if not json:
+        if figure is not None:
             console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
+        print_warnings(warnings)

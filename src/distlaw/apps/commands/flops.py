@@ -1,12 +1,12 @@
 """`distlaw flops`: what a model costs a token."""
 
-from distlaw.apps.options import FamilyOptions, Hardware, ModelSize, Quantity
+from distlaw.apps.options import FamilyOptions, Hardware, ModelSize, Quantity, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 
 
 def flops(
     *,
-    layers: int | None = None,
+    layers: WholeNumber | None = None,
     student_params: ModelSize | None = None,
     tokens: Quantity | None = None,
     family: FamilyOptions = FamilyOptions(),

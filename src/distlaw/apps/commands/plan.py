@@ -60,6 +60,10 @@ def plan(
     ]
     comparisons = {comparison.scenario: asdict(comparison) for comparison in verdict.comparisons}
     bills = [None if machine is None else machine.bill(option.flops.total) for option in answer.options]
+    if figure is not None:
+        from distlaw.report.figures import loss_against_compute, save_figure
+
+        save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
     if json:
         options = []
         for option, bill in zip(answer.options, bills, strict=True):
@@ -84,13 +88,9 @@ def plan(
         out.print(plan_table(answer, verdict, law=law, bills=bills))
         for sentence in verdict.sentences:
             out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False, soft_wrap=True)
+        if figure is not None:
+            out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
         print_warnings(warnings)
-    if figure is not None:
-        from distlaw.report.figures import loss_against_compute, save_figure
-
-        save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
-        if not json:
-            console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
 
 
 def _extrapolations(found: PublishedLaw, answer: Plan) -> list[str]:

@@ -53,7 +53,7 @@ def teachers(
     student = student_params.at_context(family.context)
     goal = budget.as_goal(hardware.machine())
     problem = make_problem(student, goal, limits, sharing, family)
-    at_hand = read_teachers(table, bytes_per_token=bytes_per_token)
+    at_hand = read_teachers(table, bytes_per_token=bytes_per_token, n_ctx=family.context)
     charged = next(s for s in problem.scenarios if s.name == SCENARIOS[scenario].name)
     ranked = rank_teachers(distillation, problem, at_hand, charged)
     with_teacher = [row for row in ranked if row.teacher_loss is not None]
