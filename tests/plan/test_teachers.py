@@ -70,7 +70,7 @@ def test_bits_per_byte():
         (lambda law: rank_teachers(law, Problem(student_params=1e9, compute=1e21), [], PAID), "no teachers given"),
         (
             lambda law: rank_teachers(law, Problem(student_params=1e9, target_loss=2.2), TEACHERS, PAID),
-            "needs a budget in compute or student_tokens",
+            "ranked for a budget in compute or in student tokens",
         ),
         (
             lambda law: rank_teachers(

@@ -155,7 +155,7 @@ def test_lead_against_compute_has_a_panel_for_each_scenario_and_a_line_for_each_
     sizes = [3e8, 1e9, 3e9]
     scenarios = [SCENARIO_TABLE[name].shared(students=10) for name in SCENARIOS]
     figure = lead_against_compute(
-        LAW, sizes, law_name="busbridge2025", scenarios=scenarios, bounds=Bounds(), costs=CostModel()
+        LAW, sizes, law_name="busbridge2025", scenarios=scenarios, bounds=Bounds(), costs=[CostModel()] * len(sizes)
     )
     assert [axes.get_title(loc="left") for axes in figure.axes] == SCENARIOS
     legend = figure.axes[0].get_legend()

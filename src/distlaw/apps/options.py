@@ -61,15 +61,15 @@ def _zero_or_quantity(_type: Any, tokens: Sequence[cyclopts.Token]) -> float:  #
     return 0.0 if text.strip() == "0" else parse_quantity(text)
 
 
-def _quantities(_type: Any, tokens: Sequence[cyclopts.Token]) -> tuple[float, ...]:  # noqa: ANN401
-    return tuple(read_size(part).params for part in tokens[0].value.split(","))
+def _model_sizes(_type: Any, tokens: Sequence[cyclopts.Token]) -> tuple[Size, ...]:  # noqa: ANN401
+    return tuple(read_size(part) for part in tokens[0].value.split(","))
 
 
 WholeNumber = Annotated[int, Parameter(converter=_whole_number, n_tokens=1, accepts_keys=False)]
 Quantity = Annotated[float, Parameter(converter=_quantity, n_tokens=1, accepts_keys=False)]
 ZeroOrQuantity = Annotated[float, Parameter(converter=_zero_or_quantity, n_tokens=1, accepts_keys=False)]
 ModelSize = Annotated[Size, Parameter(converter=_model_size, n_tokens=1, accepts_keys=False)]
-Quantities = Annotated[tuple[float, ...], Parameter(converter=_quantities, n_tokens=1, accepts_keys=False)]
+ModelSizes = Annotated[tuple[Size, ...], Parameter(converter=_model_sizes, n_tokens=1, accepts_keys=False)]
 
 
 @Parameter(name="*", group="Budget (exactly one, except that hours and dollars name an accelerator)")

@@ -207,4 +207,4 @@ class _Terms(NamedTuple):
     @property
     def after(self) -> Array:
         """How far past the transition the teacher is, 0 to 1."""
-        return np.exp(-np.logaddexp(0.0, -self.u))  # the logistic function of u, finite at any u
+        return np.exp(self.u - self.softplus)

@@ -164,9 +164,11 @@ def _why_infeasible(law: StudentLaw, problem: Problem) -> str:
     if problem.target_loss is None:
         F_S = float(problem.costs.student_flops(problem.student_params))
         needed = F_S * (3 * fewest + problem.costs.serving_tokens)
+        serving = problem.costs.serving_tokens
+        served = f" and {serving:g} served tokens" if serving else ""
         return (
-            f"compute {problem.compute:g} FLOPs is too small for any plan: {fewest:g} tokens (the least allowed) of a"
-            f" student of {problem.student_params:g} parameters take {needed:.3g} FLOPs"
+            f"compute {problem.compute:g} FLOPs is too small for any plan: {fewest:g} tokens (the least allowed)"
+            f"{served} of a student of {problem.student_params:g} parameters take {needed:.3g} FLOPs"
         )
     everything = solve(law, Problem(student_params=problem.student_params, student_tokens=most, bounds=problem.bounds))
     return (

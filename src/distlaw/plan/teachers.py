@@ -98,7 +98,7 @@ def rank_teachers(
     Args:
         law: Distillation law.
         problem: Student and budget, in compute or in student tokens.
-        teachers: Teachers at hand.
+        teachers: Teachers at hand; one that the budget cannot run for the fewest tokens is left out.
         scenario: `teacher-inference` charges for logits, `best-case` does not; the teachers exist, so pretraining is
             not charged.
 
@@ -109,7 +109,7 @@ def rank_teachers(
     if not teachers:
         raise ValueError("no teachers given: the table needs at least one row")
     if problem.target_loss is not None:
-        raise ValueError("rank_teachers needs a budget in compute or student_tokens, not a target_loss")
+        raise ValueError("teachers are ranked for a budget in compute or in student tokens, not for a target loss")
     if scenario.teacher_pretraining:
         raise ValueError(
             f"scenario '{scenario.name}' pays for teacher pretraining, but these teachers exist already;"

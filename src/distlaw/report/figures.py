@@ -115,7 +115,7 @@ def lead_against_compute(
     law_name: str,
     scenarios: Sequence[Scenario],
     bounds: Bounds,
-    costs: CostModel,
+    costs: Sequence[CostModel],
     compute_range: tuple[float, float] = (1e19, 1e26),
 ) -> "Figure":
     """Nats by which distillation is ahead of supervised training over compute, a panel for each scenario.
@@ -126,20 +126,25 @@ def lead_against_compute(
         law_name: For the title.
         scenarios: What distillation is charged with, four of them.
         bounds: Bounds of the search.
-        costs: What a token costs.
+        costs: What a token costs, for each student.
         compute_range: FLOPs shown.
     """
     from matplotlib.figure import Figure
 
     compute = np.geomspace(*compute_range, 61)
-    grid = budget_grid(law, student_params, compute, scenarios=scenarios, bounds=bounds, costs=costs)
+    grids = [
+        budget_grid(law, size, compute, scenarios=scenarios, bounds=bounds, costs=cost)
+        for size, cost in zip(student_params, costs, strict=True)
+    ]
     figure = Figure(figsize=(9, 6), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     styles = list(_STYLE.values())
     for axes, scenario in zip(panels.flat, scenarios, strict=True):
         for i, size in enumerate(student_params):
             colour, dash, _ = styles[i % len(styles)]
-            axes.plot(compute, grid.lead(scenario.name)[i], color=colour, linestyle=dash, label=format_quantity(size))
+            axes.plot(
+                compute, grids[i].lead(scenario.name)[0], color=colour, linestyle=dash, label=format_quantity(size)
+            )
         axes.axhline(0.0, color="0.6", linewidth=0.8)
         axes.set_xscale("log")
         axes.set_title(scenario.name, loc="left", fontsize=10)

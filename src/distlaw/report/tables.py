@@ -44,6 +44,12 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
     else:
         goal = f"to {problem.target_loss:.4g} nats"
     has_bills = any(bill is not None for bill in bills)
+    totals = [option.flops.total for option in plan.options if option.feasible]
+    # Where every option spends the budget, a column that repeats it says nothing.
+    has_totals = problem.compute is None or min(totals) < 0.999 * problem.compute
+    parts = ["student_training", "teacher_logits", "teacher_training"]
+    if problem.costs.serving_tokens:
+        parts.append("student_serving")
     table = _table(
         f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
         "option",
@@ -53,8 +59,8 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
         "teacher",
         "teacher tokens",
         "teacher loss",
-        "student / logits / teacher FLOPs",
-        *(() if problem.compute is not None else ("FLOPs",)),
+        f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs",
+        *(("FLOPs",) if has_totals else ()),
         *(("GPU-hours", "MWh", "$") if has_bills else ()),
         caption="losses in nats per token; * on a bound of the search",
     )
@@ -64,10 +70,7 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
             table.add_row(option.scenario, "not feasible")
             continue
         flops = option.flops
-        shares = [
-            f"{part / flops.total:.0%}"
-            for part in (flops.student_training, flops.teacher_logits, flops.teacher_training)
-        ]
+        shares = [f"{getattr(flops, part) / flops.total:.0%}" for part in parts]
         bounded = {name.split(" ")[0] for name in option.at_bounds}
 
         def starred(name: str, value: float | None, bounded: set[str] = bounded) -> str:
@@ -82,7 +85,7 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
             starred("teacher_tokens", option.teacher_tokens),
             _loss(option.teacher_loss),
             " / ".join(shares),
-            *(() if problem.compute is not None else (f"{flops.total:.3g}",)),
+            *((f"{flops.total:.3g}",) if has_totals else ()),
             *(
                 (f"{bill.gpu_hours:,.0f}", f"{bill.energy_kwh / 1000:,.1f}", f"{bill.dollars:,.0f}")
                 if bill is not None

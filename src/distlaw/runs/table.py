@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def _read_csv(path: Path) -> Rows:
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, skipinitialspace=True)
         header = next(lines, [])
-        rows = [row for row in lines if row]  # the csv module gives [] for an empty line
+        rows = [row for row in lines if any(cell.strip() for cell in row) or len(row) > 1]  # no empty lines
     if rows and rows[-1][-1].endswith("\n"):
         raise ValueError(f"row {len(rows)} has a quote that does not close")
     for number, row in enumerate(rows, start=1):
@@ -181,7 +182,7 @@ def _match_columns(path: str, header: list[str], columns: Sequence[Column]) -> d
 def _read_cell(cell: Any, row: int, column: Column, problems: list[str]) -> Any:  # noqa: ANN401
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         cell = ""
-    if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
+    if isinstance(cell, bool) or not isinstance(cell, (str, int, float, Decimal)):
         problems.append(f"row {row}, column {column.name}: {one_line(repr(cell), 40)} is no number or text")
         return None
     text = str(cell).strip()

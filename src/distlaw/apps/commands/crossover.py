@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from distlaw.apps.options import FamilyOptions, Limits, Quantities, Quantity, Sharing, planning_law
+from distlaw.apps.options import FamilyOptions, Limits, ModelSizes, Quantity, Sharing, planning_law, vocabulary_warnings
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.costs import SCENARIOS, CostModel
 from distlaw.laws import DEFAULT_LAW
@@ -14,7 +14,7 @@ from distlaw.plan import compute_crossovers, ratios_to_supervised, token_crossov
 
 def crossover(
     *,
-    student_params: Quantities,
+    student_params: ModelSizes,
     target_loss: Quantity | None = None,
     margin: float = 0.0,
     law: str = DEFAULT_LAW,
@@ -27,7 +27,7 @@ def crossover(
     """Find the compute and the tokens from which supervised training is at least as good as distillation.
 
     Args:
-        student_params: Student sizes without embeddings, separated by commas, such as 300M,1B,3B,10B.
+        student_params: Student sizes without embeddings, with commas between, as 300M,1B,10B; or config.json files.
         target_loss: Also give the data and compute to reach this loss by distilling, over supervised training's.
         margin: Nats by which distillation must be ahead to count as ahead.
         law: Name of a published law (see `distlaw laws`).
@@ -42,7 +42,17 @@ def crossover(
         raise ValueError(f"--margin must be 0 or more nats, got {margin}")
     found, distillation = planning_law(law)
     bounds = limits.bounds()
-    costs = CostModel(forward_flops=family.family().forward_flops, serving_tokens=sharing.serving_tokens)
+    sizes = [size.at_context(family.context) for size in student_params]
+    params = [size.params for size in sizes]
+    # A student given by its config has FLOPs of its own; the others share the family's.
+    costs = [
+        CostModel(
+            forward_flops=family.family().forward_flops,
+            student_forward_flops=None if size.shape is None else size.shape.forward_flops,
+            serving_tokens=sharing.serving_tokens,
+        )
+        for size in sizes
+    ]
     scenarios = [
         scenario.shared(
             students=sharing.students,
@@ -51,41 +61,42 @@ def crossover(
         )
         for scenario in SCENARIOS.values()
     ]
-    by_compute = compute_crossovers(distillation, student_params, scenarios, margin=margin, bounds=bounds, costs=costs)
-    by_tokens = token_crossover(
-        distillation, student_params, margin=margin, bounds=bounds, token_range=bounds.student_tokens
-    )
-    students = []
-    for i, size in enumerate(student_params):
+    by_tokens = token_crossover(distillation, params, margin=margin, bounds=bounds, token_range=bounds.student_tokens)
+    students, at_crossings = [], []
+    for i, (size, cost) in enumerate(zip(sizes, costs, strict=True)):
+        by_compute = compute_crossovers(distillation, size.params, scenarios, margin=margin, bounds=bounds, costs=cost)
         rows: dict[str, Any] = {}
         for scenario in scenarios:
             crossing = by_compute[scenario.name]
+            at_crossings.append(crossing.student_tokens[0])
             rows[scenario.name] = {
-                "status": crossing.status[i],
-                "compute": crossing.at[i],
-                "student_loss": crossing.student_loss[i],
-                "student_tokens": crossing.student_tokens[i],
-                "distilled_tokens": crossing.distilled_tokens[i],
+                "status": crossing.status[0],
+                "compute": crossing.at[0],
+                "student_loss": crossing.student_loss[0],
+                "student_tokens": crossing.student_tokens[0],
+                "distilled_tokens": crossing.distilled_tokens[0],
             }
             if target_loss is not None:
-                ratios = ratios_to_supervised(distillation, size, target_loss, scenario, bounds=bounds, costs=costs)
+                ratios = ratios_to_supervised(
+                    distillation, size.params, target_loss, scenario, bounds=bounds, costs=cost
+                )
                 rows[scenario.name] |= {"data_ratio": ratios.data, "compute_ratio": ratios.compute}
         tokens = {
             "status": by_tokens.status[i],
             "student_tokens": by_tokens.at[i],
             "student_loss": by_tokens.student_loss[i],
         }
-        students.append({"student_params": size, "equal_tokens": tokens, "scenarios": rows})
-    at_crossings = np.concatenate([crossing.student_tokens for crossing in by_compute.values()])
+        students.append({"student_params": size.params, "equal_tokens": tokens, "scenarios": rows})
     warnings = [
         *found.cautions,
-        *found.range_warnings(student_params=student_params, student_tokens=at_crossings[np.isfinite(at_crossings)]),
+        *(warning for size in sizes for warning in vocabulary_warnings(size, found, "student")),
+        *found.range_warnings(student_params=params, student_tokens=[d for d in at_crossings if np.isfinite(d)]),
     ]
     if figure is not None:
         from distlaw.report.figures import lead_against_compute, save_figure
 
         drawing = lead_against_compute(
-            distillation, student_params, law_name=law, scenarios=scenarios, bounds=bounds, costs=costs
+            distillation, params, law_name=law, scenarios=scenarios, bounds=bounds, costs=costs
         )
         save_figure(drawing, figure)
     if json:

@@ -1,5 +1,6 @@
 """`distlaw teachers`: which of the teachers at hand, if any."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -71,9 +72,9 @@ def teachers(
         warnings.append(
             "losses from bits per byte assume that a teacher does as well through the law's tokenizer as its own"
         )
-    left_out = sorted({teacher.name for teacher in at_hand} - {row.name for row in ranked})
+    left_out = Counter(teacher.name for teacher in at_hand) - Counter(row.name for row in ranked)
     if left_out:
-        warnings.append(f"too dear for this budget and left out: {', '.join(left_out)}")
+        warnings.append(f"too dear for this budget and left out: {', '.join(sorted(left_out.elements()))}")
     if json:
         print_json(
             {
