@@ -118,7 +118,9 @@ def test_predict_json(ok_json):
     assert set(found) == {
         *("law", "student_params", "student_tokens", "teacher_params", "teacher_tokens", "teacher_loss"),
         *("teacher_loss_from", "student_loss", "supervised_loss", "gain", "optimal_teacher_loss", "warnings"),
+        "student_loss_interval_90",
     }
+    assert found["student_loss_interval_90"] is None  # a printed set has no resamples
     assert found["law"] == "busbridge2025"
     assert (found["student_params"], found["student_tokens"], found["teacher_loss"]) == (1e9, 2e11, 2.1)
     assert found["student_loss"] == pytest.approx(2.1916, abs=5e-5)

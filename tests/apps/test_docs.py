@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from distlaw.apps.cli import main
+from distlaw.laws import published
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,13 +17,14 @@ COMMANDS = {
     "plan": "--student-params 1B --compute 1e21 --accelerator h100",
     "teachers": "{teachers} --student-params 1B --compute 1e21",
     "crossover": "--student-params 1B --target-loss 2.3",
+    "fit": "{law_runs} --kind supervised --holdout 'student_loss<=2.35' --bootstrap 64",
     "flops": "--layers 14 --tokens 1B --accelerator h100",
     "laws": "",
     "check": "{runs}",
 }
 
 
-def keys(value, skip=("coefficients", "intervals", "fitted_range", "scenarios")):
+def keys(value, skip=("coefficients", "intervals", "fitted_range", "scenarios", "not_identified")):
     """All keys of nested objects, leaving out those that are names of things."""
     if isinstance(value, dict):
         for key, item in value.items():
@@ -40,13 +43,17 @@ def test_every_json_key_is_documented(command, capsys, tmp_path):
     teachers, runs = tmp_path / "teachers.csv", tmp_path / "runs.csv"
     teachers.write_text("name,params,loss\nours,3B,2.05\n")
     runs.write_text("N_S,D_S,L_T,L_S\n1e9,2e10,2.1,2.4\n")
-    words = COMMANDS[command].format(teachers=teachers, runs=runs).split()
+    law_runs = tmp_path / "law_runs.csv"
+    law = published("besiroglu2024").supervised
+    sizes = [(n, d) for n in (1e8, 3e8, 1e9, 3e9) for d in (2e9, 1e10, 5e10, 2e11)]
+    law_runs.write_text("N,D,L\n" + "\n".join(f"{n},{d},{law.loss(n, d)}" for n, d in sizes))
+    words = shlex.split(COMMANDS[command].format(teachers=teachers, runs=runs, law_runs=law_runs))
     assert main([command, *words, "--json"]) == 0
     printed = set(keys(json.loads(capsys.readouterr().out)))
     text = (ROOT / "docs" / "command-line.md").read_text()
     section = re.search(rf"^## `distlaw {command}.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert section is not None
-    documented = set(re.findall(r"`([a-z_]+)`", section[0]))
+    documented = set(re.findall(r"`([a-z_0-9]+)`", section[0]))
     assert printed - documented == set()
     assert len(printed) > 4
 

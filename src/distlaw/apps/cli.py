@@ -11,6 +11,7 @@ import cyclopts
 import distlaw
 from distlaw.apps.commands.check import check
 from distlaw.apps.commands.crossover import crossover
+from distlaw.apps.commands.fit import fit
 from distlaw.apps.commands.flops import flops
 from distlaw.apps.commands.laws import laws
 from distlaw.apps.commands.plan import plan
@@ -24,19 +25,21 @@ app = cyclopts.App(
     version=lambda: distlaw.__version__,
     default_parameter=cyclopts.Parameter(negative=()),
 )
-for _command in (plan, predict, teachers, crossover, flops, laws, check):
+for _command in (plan, predict, teachers, crossover, fit, flops, laws, check):
     app.command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, or 2 after one line on standard error for a mistake in the input.
+    """Run the command and return its exit status.
+
+    0, or 1 for a fit that did not converge, or 2 after one line on standard error for a mistake in the input.
 
     Args:
         arguments: Words after `distlaw`; None takes those of the process.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, ValueError) as error:
         # Every ValueError of this package is meant for its user and says what would be right.
         print(f"distlaw: error: {one_line(error, 1000)}", file=sys.stderr)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has left, as `| head` does; nothing to say and nobody to say it to
         return 0
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def run() -> None:

@@ -9,7 +9,8 @@ import cyclopts
 from cyclopts import Parameter
 
 from distlaw.costs import Architecture, CostModel, Family, Machine, accelerator, read_architecture
-from distlaw.laws import DEFAULT_LAW, DistillationLaw, PublishedLaw, published
+from distlaw.fit.lawfile import find_law
+from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
 from distlaw.runs import one_line, parse_quantity
 
@@ -225,14 +226,14 @@ class FamilyOptions:
         return Family(n_ctx=self.context, n_vocab=self.vocabulary)
 
 
-def planning_law(name: str) -> tuple[PublishedLaw, DistillationLaw]:
-    """A published set that can be planned with.
+def planning_law(name: str) -> tuple[PublishedLaw, StudentLaw]:
+    """A published set or a law file that can be planned with.
 
     Raises:
-        ValueError: The name is unknown, or the set has no distillation law.
+        ValueError: The name is unknown, the file is bad, or there is no distillation law in it.
     """
-    found = published(name)
-    if not isinstance(found.law, DistillationLaw):
+    found = find_law(name)
+    if isinstance(found.law, SupervisedLaw):
         raise ValueError(
             f"law '{name}' is supervised only and cannot weigh distillation; choose one with a distillation law, as"
             f" {DEFAULT_LAW}"

@@ -1,17 +1,22 @@
 """Scaling laws: pure maths on arrays, no input or output."""
 
-from distlaw.laws.base import StudentLaw, TeacherLaw
+from distlaw.laws.base import StudentLaw, TeacherLaw, optimal_teacher_loss
 from distlaw.laws.distillation import DistillationLaw
+from distlaw.laws.effective_tokens import EffectiveTokensLaw
+from distlaw.laws.exponential import ExponentialLaw
 from distlaw.laws.published import DEFAULT_LAW, PublishedLaw, published, published_names
 from distlaw.laws.supervised import SupervisedLaw
 
 __all__ = [
     "DEFAULT_LAW",
     "DistillationLaw",
+    "EffectiveTokensLaw",
+    "ExponentialLaw",
     "PublishedLaw",
     "StudentLaw",
     "SupervisedLaw",
     "TeacherLaw",
+    "optimal_teacher_loss",
     "published",
     "published_names",
 ]

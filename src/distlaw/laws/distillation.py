@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from distlaw.laws.base import optimal_teacher_loss
 from distlaw.laws.domain import Coefficient, log_of, require_coefficients
-from distlaw.laws.search import bisect_decreasing, minimise
+from distlaw.laws.search import bisect_decreasing
 from distlaw.laws.supervised import SupervisedLaw
 
 Array = NDArray[np.float64]
@@ -141,15 +142,7 @@ class DistillationLaw:
         Returns:
             Nats per token, broadcast over N_S and D_S.
         """
-        N_S, D_S = np.broadcast_arrays(np.asarray(N_S, dtype=np.float64), np.asarray(D_S, dtype=np.float64))
-        n, d = N_S.reshape(-1, 1, 1, 1), D_S.reshape(-1, 1, 1, 1)
-        low, high = np.log(max(float(np.min(self.supervised.E)), 0.1)), np.log(100.0)
-
-        def teacher_loss(x: Array) -> Array:
-            return np.exp(low + (high - low) * x)
-
-        x, _ = minimise(lambda x: self.student_loss(n, d, teacher_loss(x)))
-        return teacher_loss(x).reshape(N_S.shape)[()]
+        return optimal_teacher_loss(self, N_S, D_S, lowest=float(np.min(self.supervised.E)))
 
     def tokens_to_reach(self, L_S: ArrayLike, N_S: ArrayLike, L_T: ArrayLike) -> Array:
         """Distillation tokens with which this student reaches L_S under this teacher; inf where it never does.

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distlaw.laws.distillation import DistillationLaw
+from distlaw.laws.effective_tokens import EffectiveTokensLaw
+from distlaw.laws.exponential import ExponentialLaw
 from distlaw.laws.supervised import SupervisedLaw
 
 Interval = tuple[float, float]
@@ -32,7 +34,7 @@ class PublishedLaw:
     """
 
     name: str
-    law: SupervisedLaw | DistillationLaw
+    law: SupervisedLaw | DistillationLaw | ExponentialLaw | EffectiveTokensLaw
     source: str
     data: str
     size_convention: str
@@ -45,20 +47,20 @@ class PublishedLaw:
     @property
     def kind(self) -> str:
         """`supervised` or `distillation`."""
-        return "distillation" if isinstance(self.law, DistillationLaw) else "supervised"
+        return "supervised" if isinstance(self.law, SupervisedLaw) else "distillation"
 
     @property
     def supervised(self) -> SupervisedLaw:
         """The supervised law of the set."""
-        return self.law.supervised if isinstance(self.law, DistillationLaw) else self.law
+        return self.law if isinstance(self.law, SupervisedLaw) else self.law.supervised
 
     @property
     def coefficients(self) -> dict[str, float]:
         """All coefficients by name; those of eq. 8 that share a letter with eq. 1 carry a prime, as in the paper."""
-        named = {name: getattr(self.supervised, name) for name in ("E", "A", "B", "alpha", "beta", "gamma")}
-        if isinstance(self.law, DistillationLaw):
-            named |= {name + "'": getattr(self.law, name) for name in ("A", "B", "alpha", "beta", "gamma")}
-            named |= {name: getattr(self.law, name) for name in ("c0", "c1", "f1", "d1")}
+        named = dict(vars(self.supervised))
+        if not isinstance(self.law, SupervisedLaw):
+            own = {name: value for name, value in vars(self.law).items() if name != "supervised"}
+            named |= {name + "'" if name in named else name: value for name, value in own.items()}
         return named
 
     def range_warnings(self, **quantities: ArrayLike | None) -> list[str]:

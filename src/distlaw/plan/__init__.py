@@ -13,6 +13,7 @@ from distlaw.plan.options import SUPERVISED, Option, Plan, solve
 from distlaw.plan.problem import Bounds, Problem
 from distlaw.plan.teacher_table import TEACHER_COLUMNS, read_teachers
 from distlaw.plan.teachers import NO_TEACHER, RankedTeacher, Teacher, loss_from_bits_per_byte, rank_teachers
+from distlaw.plan.uncertainty import OptionUncertainty, confidence_sentences, plan_uncertainty
 from distlaw.plan.verdict import SITUATIONS, Comparison, Verdict, judge
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Crossover",
     "Optimum",
     "Option",
+    "OptionUncertainty",
     "Plan",
     "Problem",
     "RankedTeacher",
@@ -36,9 +38,11 @@ __all__ = [
     "Verdict",
     "budget_grid",
     "compute_crossovers",
+    "confidence_sentences",
     "distilled_optimum",
     "judge",
     "loss_from_bits_per_byte",
+    "plan_uncertainty",
     "rank_teachers",
     "ratios_to_supervised",
     "read_teachers",

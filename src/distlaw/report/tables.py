@@ -9,7 +9,7 @@ from rich.text import Text
 
 from distlaw.costs import Bill
 from distlaw.laws import PublishedLaw
-from distlaw.plan import SUPERVISED, Plan, RankedTeacher, Verdict
+from distlaw.plan import SUPERVISED, OptionUncertainty, Plan, RankedTeacher, Verdict
 from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
 
 
@@ -34,7 +34,14 @@ def _percent(value: float) -> str:
     return f"{100 * value:+.2f} %"
 
 
-def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill | None]) -> Table:
+def plan_table(
+    plan: Plan,
+    verdict: Verdict,
+    *,
+    law: str,
+    bills: Sequence[Bill | None],
+    spread: Mapping[str, OptionUncertainty] | None = None,
+) -> Table:
     """The options of a plan, the best one marked."""
     problem = plan.problem
     if problem.compute is not None:
@@ -54,6 +61,7 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
         f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
         "option",
         "student loss",
+        *(("90% interval", "wins") if spread else ()),
         "vs supervised",
         "student tokens",
         "teacher",
@@ -79,6 +87,7 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
         table.add_row(
             option.scenario,
             _loss(option.student_loss),
+            *(_spread(spread[option.scenario]) if spread else ()),
             "" if option.scenario == SUPERVISED else f"{option.student_loss - baseline:+.4f}",
             starred("student_tokens", option.student_tokens),
             starred("teacher_params", option.teacher_params),
@@ -94,6 +103,45 @@ def plan_table(plan: Plan, verdict: Verdict, *, law: str, bills: Sequence[Bill |
             style="bold" if option.scenario == verdict.best else None,
         )
     return table
+
+
+def _spread(row: OptionUncertainty) -> tuple[str, str]:
+    low, high = row.student_loss
+    return f"{low:.4f} to {high:.4f}", "" if row.probability is None else f"{row.probability:.0%}"
+
+
+def fit_table(content: Mapping[str, Any], *, runs: str) -> Table:
+    """A fit, as `distlaw fit` gives it."""
+    train, held = content["train"], content["holdout"]
+    notes = [
+        f"status {content['status']}; {content['starts_reached']:.0%} of {content['starts']} starts reached it;"
+        f" loss {content['loss']}, delta {content['delta']:g}, objective {content['objective']:.6g}"
+    ]
+    if train is not None:
+        notes.append(f"fitted on {train['runs']} runs: {_errors(train)}")
+    if held is not None:
+        notes.append(
+            f"held out {held['runs']} runs: {_errors(held)}, {held['coverage_90']:.0%} inside their 90 % interval"
+        )
+    if content["consistency_error"] == content["consistency_error"]:
+        notes.append(f"infinite-data consistency violated by at most {content['consistency_error']:.2%}")
+    notes += [f"not determined: {name} {why}" for name, why in content["not_identified"].items()]
+    table = _table(
+        f"{content['form']} fitted to {runs}",
+        "coefficient",
+        "value",
+        f"{content['interval_level']:.0%} interval",
+        caption="\n".join(notes),
+    )
+    for name, value in (content["coefficients"] or {}).items():
+        interval = (content["intervals"] or {}).get(name)
+        table.add_row(name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}")
+    return table
+
+
+def _errors(accuracy: Mapping[str, Any]) -> str:
+    mean, largest = accuracy["mean_abs_rel_error"], accuracy["max_abs_rel_error"]
+    return f"mean error {mean:.2%}, largest {largest:.2%}"
 
 
 def prediction_table(result: Mapping[str, Any]) -> Table:

@@ -2,8 +2,8 @@
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
 from distlaw.runs.quantity import format_quantity, one_line, parse_quantity
-from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs
-from distlaw.runs.table import Column, Table, read_table
+from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
+from distlaw.runs.table import Column, Table, read_table, write_table
 
 __all__ = [
     "RUN_COLUMNS",
@@ -20,4 +20,6 @@ __all__ = [
     "predict_runs",
     "read_runs",
     "read_table",
+    "write_runs",
+    "write_table",
 ]

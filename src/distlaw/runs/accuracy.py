@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.laws import DistillationLaw, SupervisedLaw
+from distlaw.laws import StudentLaw, SupervisedLaw
 from distlaw.runs.record import Runs
 
 
@@ -35,7 +35,7 @@ class GroupAccuracy:
     accuracy: Accuracy
 
 
-def predict_runs(law: DistillationLaw | SupervisedLaw, runs: Runs) -> NDArray[np.float64]:
+def predict_runs(law: StudentLaw | SupervisedLaw, runs: Runs) -> NDArray[np.float64]:
     """Predicted loss of each run; supervised runs by the supervised law.
 
     Raises:

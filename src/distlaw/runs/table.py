@@ -1,8 +1,10 @@
-"""Read tables of runs and of teachers: CSV, Parquet or JSONL, every bad cell named."""
+"""Read and write tables of runs and of teachers: CSV, Parquet or JSONL, every bad cell named."""
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -40,12 +42,14 @@ class Table:
     Attributes:
         path: Where it was read.
         rows: Number of rows.
-        cells: The values of each column.
+        cells: The values of each column that was asked for.
+        header: All column names of the file.
     """
 
     path: Path
     rows: int
     cells: dict[str, list[Any]]
+    header: tuple[str, ...] = ()
 
     def __contains__(self, name: str) -> bool:
         return name in self.cells
@@ -99,7 +103,7 @@ def read_table(path: Path, columns: Sequence[Column]) -> Table:
     if problems:
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         raise ValueError(f"{shown}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}")
-    return Table(path=path, rows=len(rows), cells=cells)
+    return Table(path=path, rows=len(rows), cells=cells, header=tuple(header))
 
 
 Rows = tuple[list[str], list[list[Any]]]
@@ -195,3 +199,52 @@ def _read_cell(cell: Any, row: int, column: Column, problems: list[str]) -> Any:
     except ValueError as error:
         problems.append(f"row {row}, column {column.name}: {one_line(error)}")
         return None
+
+
+def write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
+    """Write columns of numbers and words, None for an empty cell, under a temporary name that is then renamed.
+
+    Args:
+        columns: Values by column name, all of one length.
+        path: Ends in .csv, .parquet, .jsonl or .ndjson.
+
+    Raises:
+        ValueError: The name has another ending, or the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        raise ValueError(f"{one_line(path)}: the name must end in {', '.join(_READERS)}")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=suffix)
+        os.close(handle)
+        try:
+            _write(columns, Path(temporary), suffix)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ValueError(f"{one_line(path)}: cannot be written ({error.strerror or one_line(error)})") from None
+
+
+def _write(columns: Mapping[str, Sequence[Any]], path: Path, suffix: str) -> None:
+    rows = list(zip(*columns.values(), strict=True))
+    if suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table({name: list(values) for name, values in columns.items()}), path)
+    elif suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(columns)
+            # repr gives the shortest digits that read back to the same number
+            lines.writerows(
+                [["" if v is None else repr(v) if isinstance(v, float) else v for v in row] for row in rows]
+            )
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            for row in rows:
+                record = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distlaw.apps.output import console, print_json
-from distlaw.laws import DEFAULT_LAW, published
+from distlaw.fit.lawfile import find_law
+from distlaw.laws import DEFAULT_LAW
 from distlaw.runs import accuracy, accuracy_by_student, predict_runs, read_runs
 
 
@@ -14,10 +15,10 @@ def check(table: Path, *, law: str = DEFAULT_LAW, json: bool = False) -> None:
     Args:
         table: CSV, Parquet or JSONL with the columns student_params, student_tokens, student_loss and, for distilled
             runs, teacher_loss (losses in nats per token); the usual short names are understood.
-        law: Name of a published law (see `distlaw laws`).
+        law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         json: Print JSON.
     """
-    found = published(law)
+    found = find_law(law)
     runs = read_runs(table)
     predicted = predict_runs(found.law, runs)
     overall = accuracy(predicted, runs.student_loss)

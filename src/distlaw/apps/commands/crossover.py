@@ -30,7 +30,7 @@ def crossover(
         student_params: Student sizes without embeddings, with commas between, as 300M,1B,10B; or config.json files.
         target_loss: Also give the data and compute to reach this loss by distilling, over supervised training's.
         margin: Nats by which distillation must be ahead to count as ahead.
-        law: Name of a published law (see `distlaw laws`).
+        law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         figure: Draw the lead of distillation against compute into this file (.png, .svg or .pdf).
         json: Print JSON.
     """

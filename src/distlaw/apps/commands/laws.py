@@ -1,17 +1,18 @@
 """`distlaw laws`: the published coefficient sets."""
 
 from distlaw.apps.output import console, print_json
-from distlaw.laws import DEFAULT_LAW, PublishedLaw, published, published_names
+from distlaw.fit.lawfile import find_law
+from distlaw.laws import DEFAULT_LAW, PublishedLaw, published_names
 
 
 def laws(name: str | None = None, /, *, json: bool = False) -> None:
-    """List the published laws, or show one: coefficients, intervals, source, and the range it was fitted on.
+    """List the published laws, or show one, published or in a law file: coefficients, intervals, source, fitted range.
 
     Args:
-        name: A law; all of them where none is named.
+        name: A law, or the path of a law file; all published ones where none is named.
         json: Print JSON.
     """
-    chosen = [published(n) for n in ([name] if name else published_names())]
+    chosen = [find_law(n) for n in ([name] if name else published_names())]
     if json:
         print_json({"default": DEFAULT_LAW, "laws": [_as_row(law) for law in chosen]})
         return

@@ -15,8 +15,11 @@ from distlaw.apps.options import (
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.laws import DEFAULT_LAW, PublishedLaw
-from distlaw.plan import Plan, judge, solve
+from distlaw.fit.lawfile import FittedLaw
+from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw
+from distlaw.plan import Plan, confidence_sentences, judge, plan_uncertainty, solve
+
+_DRAWS = 200  # resamples that a plan is made under: a second of time, and a probability to within 0.03
 
 
 def plan(
@@ -38,7 +41,7 @@ def plan(
 
     Args:
         student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
-        law: Name of a published law (see `distlaw laws`).
+        law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         figure: Draw loss against compute into this file (.png, .svg or .pdf).
         json: Print JSON.
     """
@@ -53,6 +56,8 @@ def plan(
     problem = make_problem(student, goal, limits, sharing, family)
     answer = solve(distillation, problem)
     verdict = judge(distillation, answer)
+    draws = found.each_draw(_DRAWS) if isinstance(found, FittedLaw) else []
+    spread = plan_uncertainty([law for law in draws if not isinstance(law, SupervisedLaw)], problem) if draws else {}
     warnings = [
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),
@@ -69,6 +74,8 @@ def plan(
         for option, bill in zip(answer.options, bills, strict=True):
             row = asdict(option) | {"student_params": student.params, "bill": bill}
             row |= comparisons.get(option.scenario, {})
+            if option.scenario in spread:
+                row["uncertainty"] = asdict(spread[option.scenario])
             options.append(row)
         print_json(
             {
@@ -77,7 +84,7 @@ def plan(
                 **goal,
                 "options": options,
                 "best": verdict.best,
-                "verdict": verdict.sentences,
+                "verdict": [*verdict.sentences, *confidence_sentences(spread)],
                 "warnings": warnings,
             }
         )
@@ -85,8 +92,8 @@ def plan(
         from distlaw.report.tables import plan_table
 
         out = console()
-        out.print(plan_table(answer, verdict, law=law, bills=bills))
-        for sentence in verdict.sentences:
+        out.print(plan_table(answer, verdict, law=law, bills=bills, spread=spread))
+        for sentence in [*verdict.sentences, *confidence_sentences(spread)]:
             out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False, soft_wrap=True)
         if figure is not None:
             out.print(f"Figure: {figure}", markup=False, soft_wrap=True)

@@ -4,7 +4,9 @@ import numpy as np
 
 from distlaw.apps.options import ModelSize, Quantity, planning_law, vocabulary_warnings
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.laws import DEFAULT_LAW, DistillationLaw, published
+from distlaw.fit.fit import evaluate
+from distlaw.fit.lawfile import FittedLaw, find_law
+from distlaw.laws import DEFAULT_LAW, SupervisedLaw, optimal_teacher_loss
 from distlaw.plan import loss_from_bits_per_byte
 
 
@@ -34,10 +36,10 @@ def predict(
         teacher_tokens: Tokens that the teacher was trained on.
         teacher_bits_per_byte: Teacher bits per byte on the law's data, instead of a loss.
         bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data.
-        law: Name of a published law (see `distlaw laws`).
+        law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         json: Print JSON.
     """
-    found = published(law)
+    found = find_law(law)
     student = student_params
     warnings = [*found.cautions, *vocabulary_warnings(student, found, "student")]
     by_size = teacher_params is not None or teacher_tokens is not None
@@ -67,12 +69,13 @@ def predict(
         assumption = f"as given: must be nats per token on {found.data}"
 
     supervised_loss = float(found.supervised.loss(student.params, student_tokens))
-    student_loss, optimal_teacher_loss = supervised_loss, None
+    student_loss, best_teacher = supervised_loss, None
     if teacher_loss is not None:
         _, distillation = planning_law(law)
         student_loss = float(distillation.student_loss(student.params, student_tokens, teacher_loss))
-    if isinstance(found.law, DistillationLaw):
-        optimal_teacher_loss = float(found.law.optimal_teacher_loss(student.params, student_tokens))
+    if not isinstance(found.law, SupervisedLaw):
+        lowest = float(found.supervised.E)
+        best_teacher = float(optimal_teacher_loss(found.law, student.params, student_tokens, lowest=lowest))
     warnings += found.range_warnings(
         student_params=student.params,
         student_tokens=student_tokens,
@@ -80,6 +83,16 @@ def predict(
         teacher_tokens=teacher_tokens,
         teacher_loss=teacher_loss,
     )
+    interval = None
+    if (
+        isinstance(found, FittedLaw)
+        and found.draws is not None
+        and (teacher_loss is not None or found.kind == "supervised")
+    ):
+        point = (
+            (student.params, student_tokens) if teacher_loss is None else (student.params, student_tokens, teacher_loss)
+        )
+        interval = np.percentile(evaluate(found.draws, tuple(np.asarray(x) for x in point)), [5, 95])
     result = {
         "law": law,
         "student_params": student.params,
@@ -89,9 +102,10 @@ def predict(
         "teacher_loss": teacher_loss,
         "teacher_loss_from": assumption,
         "student_loss": student_loss,
+        "student_loss_interval_90": interval,
         "supervised_loss": supervised_loss,
         "gain": supervised_loss - student_loss,
-        "optimal_teacher_loss": optimal_teacher_loss,
+        "optimal_teacher_loss": best_teacher,
         "warnings": warnings,
     }
     if json:

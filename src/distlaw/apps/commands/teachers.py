@@ -47,7 +47,7 @@ def teachers(
         student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
         scenario: Whether the teacher's logits are paid for (teacher-inference) or free (best-case).
         bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data, for bits_per_byte.
-        law: Name of a published law (see `distlaw laws`).
+        law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         json: Print JSON.
     """
     found, distillation = planning_law(law)

@@ -1,0 +1,162 @@
+"""`distlaw fit`: a law from a table of runs."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from distlaw.apps.options import Quantity
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.laws import DEFAULT_LAW, SupervisedLaw
+
+FORM_OF_KIND = {"supervised": "supervised", "distillation": "distillation"}
+
+
+def fit(
+    table: Path,
+    *,
+    kind: Literal["supervised", "distillation"] = "distillation",
+    form: str | None = None,
+    supervised_law: str = DEFAULT_LAW,
+    holdout: str | None = None,
+    loss: Literal["huber", "lad", "log-squared", "squared"] = "huber",
+    delta: Quantity = 1e-3,
+    fix: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    tie: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    below: float = 1.0,
+    consistency: bool = False,
+    bootstrap: int = 4096,
+    clusters: Literal["runs", "teacher", "student", "seed", "group"] = "runs",
+    starts: int = 128,
+    seed: int = 0,
+    out: Path | None = None,
+    name: str | None = None,
+    data: str = "as in the fitted runs",
+    json: bool = False,
+) -> int:
+    """Fit a scaling law to runs, with intervals, and say what the runs do not determine.
+
+    The law file that --out writes goes wherever a law's name goes: `plan --law law.json` then gives intervals too. A
+    fit that does not converge writes nothing and exits with status 1.
+
+    Args:
+        table: CSV, Parquet or JSONL of runs (see `distlaw check`).
+        kind: Which law to fit: runs without a teacher make a supervised law, runs with one a distillation law.
+        form: Functional form of a distillation law: distillation (eq. 8), exponential, effective-tokens or
+            effective-tokens-best-teacher.
+        supervised_law: Law or law file whose supervised part a distillation law rests on.
+        holdout: Runs to keep out of the fit and predict, as 'student_loss <= 2.3'.
+        loss: huber and lad (least absolute) and log-squared on log losses, squared on losses themselves.
+        delta: Where the Huber loss turns linear, in log loss.
+        fix: Hold a coefficient at a value, as gamma=1; may be given again.
+        tie: Make a coefficient equal another, as beta=alpha; may be given again.
+        below: Factor on the weight of runs that ended worse than the law says; less than 1 where some are under-tuned.
+        consistency: Hold a distillation law to infinite-data consistency (appendix E.6).
+        bootstrap: Resamples for the intervals; 0 gives none.
+        clusters: Resample runs, or all runs of a teacher, student, seed or group together.
+        starts: Starts of the search.
+        seed: Of starts and resamples.
+        out: Write a law file (.json).
+        name: What the law is called in it; the file's name by default.
+        data: What text and tokenizer the losses are on, for the law file.
+        json: Print JSON.
+    """
+    from distlaw.fit import AT_BOUND, CONVERGED, FitSpec, find_law, fit_law, holdout_mask, score, write_law
+    from distlaw.runs import read_runs
+
+    if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
+        raise ValueError(f"--out '{out}' must end in .json and lie in a folder that exists")
+    spec = FitSpec(
+        form=form or FORM_OF_KIND[kind],
+        loss=loss,
+        delta=delta,
+        fixed={k: _number(v, k) for k, v in _pairs(fix, "--fix", "gamma=1")},
+        tied=dict(_pairs(tie, "--tie", "beta=alpha")),
+        below=below,
+        consistency=1.0 if consistency else 0.0,
+        starts=starts,
+        resamples=bootstrap,
+        clusters=clusters,
+        seed=seed,
+    )
+    runs = read_runs(table)
+    supervised: SupervisedLaw | None = None if kind == "supervised" else find_law(supervised_law).supervised
+    kept_out = holdout_mask(runs, holdout) if holdout is not None else None
+    fitted_on = runs if kept_out is None else runs.select(~kept_out)
+    with _progress(bootstrap > 0) as report:
+        result = fit_law(fitted_on, spec, supervised=supervised, progress=report)
+    ok = result.status in (CONVERGED, AT_BOUND)
+    held = None
+    if ok and kept_out is not None:
+        held = score(result, runs.select(kept_out & (runs.distilled == (kind == "distillation"))))
+    if ok and out is not None:
+        extra: dict[str, Any] = {} if held is None else {"holdout": {"expression": holdout, **asdict(held)}}
+        write_law(result, out, name=name or out.stem, source=f"fitted to {table.name}", data=data, extra=extra)
+    content: dict[str, Any] = {
+        "form": spec.form,
+        "coefficients": result.coefficients if ok else None,
+        "intervals": result.intervals if ok else None,
+        "interval_level": spec.level,
+        "objective": result.objective,
+        "loss": spec.loss,
+        "delta": spec.delta,
+        "status": result.status,
+        "starts": spec.starts,
+        "starts_reached": result.starts_reached,
+        "at_bound": result.at_bound,
+        "not_identified": result.not_identified,
+        "consistency_error": result.consistency_error,
+        "train": asdict(result.train) if ok else None,
+        "holdout": None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage},
+        "fingerprint": result.fingerprint,
+        "law_file": str(out) if ok and out is not None else None,
+        "warnings": list(result.warnings),
+    }
+    if json:
+        print_json(content)
+    else:
+        from distlaw.report.tables import fit_table
+
+        console().print(fit_table(content, runs=table.name))
+        print_warnings(result.warnings)
+        if not ok:
+            print("distlaw: the fit did not converge: no start came to rest, and there is no law", file=sys.stderr)
+    return 0 if ok else 1
+
+
+def _pairs(words: tuple[str, ...], option: str, example: str) -> list[tuple[str, str]]:
+    pairs = []
+    for word in words:
+        left, sign, right = (part.strip() for part in word.partition("="))
+        if not (left and sign and right):
+            raise ValueError(f"{option} '{word}' must name a coefficient and what it equals, as {example}")
+        pairs.append((left, right))
+    return pairs
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--fix {name}: '{text}' is not a number") from None
+
+
+def _progress(wanted: bool) -> Any:  # noqa: ANN401
+    """Context that gives a progress callback: a bar on a terminal, silence elsewhere."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar() -> Any:  # noqa: ANN401
+        if not wanted or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("resamples", total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    return bar()

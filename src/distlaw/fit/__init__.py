@@ -1,0 +1,38 @@
+"""Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
+
+from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.forms import FORMS, Form
+from distlaw.fit.holdout import (
+    Comparison,
+    HeldOut,
+    compare_forms,
+    cross_validate,
+    holdout_mask,
+    leave_one_out,
+    rolling_folds,
+    score,
+)
+from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
+
+__all__ = [
+    "AT_BOUND",
+    "CONVERGED",
+    "FORMS",
+    "NOT_CONVERGED",
+    "Comparison",
+    "FitResult",
+    "FitSpec",
+    "FittedLaw",
+    "Form",
+    "HeldOut",
+    "compare_forms",
+    "cross_validate",
+    "find_law",
+    "fit_law",
+    "holdout_mask",
+    "leave_one_out",
+    "read_law",
+    "rolling_folds",
+    "score",
+    "write_law",
+]

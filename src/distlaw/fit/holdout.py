@@ -1,0 +1,211 @@
+"""How well a fit predicts runs that it has not seen."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distlaw.fit.fit import NOT_CONVERGED, FitResult, FitSpec, evaluate, fit_law
+from distlaw.laws import SupervisedLaw
+from distlaw.runs import Accuracy, Runs, accuracy, parse_quantity
+
+Array = NDArray[np.float64]
+
+_EXPRESSION = re.compile(r"\s*(?P<column>[a-z_]+)\s*(?P<sign><=|>=|<|>)\s*(?P<value>\S+)\s*")
+_COLUMNS = (
+    "student_params",
+    "student_tokens",
+    "student_loss",
+    "teacher_loss",
+    "teacher_params",
+    "teacher_tokens",
+    "compute",
+)
+
+
+def holdout_mask(runs: Runs, expression: str) -> NDArray[np.bool_]:
+    """Which runs an expression such as `student_loss <= 2.3` keeps out of the fit.
+
+    Args:
+        runs: Runs.
+        expression: A column, one of <, <=, >, >=, and a number as people write it.
+
+    Raises:
+        ValueError: The expression cannot be read; shows one that can.
+    """
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None or match["column"] not in _COLUMNS:
+        raise ValueError(
+            f"hold-out '{expression}' cannot be read; write a column, a sign and a number, as"
+            f" 'student_loss <= 2.3'; columns are {', '.join(_COLUMNS)}"
+        )
+    values = getattr(runs, match["column"])
+    limit = parse_quantity(match["value"])
+    compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[match["sign"]]
+    return compare(values, limit)  # False where a run lacks the column
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Errors on runs that were kept out of a fit.
+
+    Attributes:
+        accuracy: Relative errors.
+        coverage: Share of the runs inside their prediction interval; NaN without resamples.
+        level: Nominal coverage.
+    """
+
+    accuracy: Accuracy
+    coverage: float
+    level: float
+
+
+def score(fit: FitResult, runs: Runs) -> HeldOut:
+    """Errors and coverage of a fit on other runs of its kind.
+
+    Raises:
+        ValueError: The fit did not converge, or there are no runs.
+    """
+    if fit.status == NOT_CONVERGED:
+        raise ValueError("the fit did not converge: it predicts nothing")
+    if not len(runs):
+        raise ValueError("no runs are held out: the expression keeps none of this kind")
+    arguments = (runs.student_params, runs.student_tokens)
+    if fit.form.kind == "distillation":
+        arguments += (runs.teacher_loss,)
+    predicted, low, high = fit.predict(*arguments, noise=True)
+    inside = (low <= runs.student_loss) & (runs.student_loss <= high)
+    return HeldOut(
+        accuracy=accuracy(predicted, runs.student_loss),
+        coverage=float(inside.mean()) if len(fit.draws) else float("nan"),
+        level=fit.spec.level,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One fold of a comparison: what was kept out, and how the fit did there.
+
+    Attributes:
+        name: What was kept out.
+        errors: Absolute relative error of each run kept out.
+        coverage: Share inside the prediction interval.
+        status: Status of the fit.
+    """
+
+    name: str
+    errors: Array
+    coverage: float
+    status: str
+
+
+def rolling_folds(runs: Runs, folds: int = 4) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Folds by student compute 6 N D: each keeps the next tier out, and everything above is left aside.
+
+    Returns:
+        Names and, for each fold, labels per run: 0 fitted, 1 kept out, 2 left aside.
+    """
+    cost = runs.student_params * runs.student_tokens
+    edges = np.quantile(cost, np.linspace(0.5, 1.0, folds + 1))
+    found = []
+    for i in range(folds):
+        label = np.where(cost <= edges[i], 0, np.where(cost <= edges[i + 1], 1, 2))
+        if (label == 1).any():
+            found.append((f"student compute {edges[i]:.2e} to {edges[i + 1]:.2e} parameter-tokens", label))
+    return found
+
+
+def leave_one_out(runs: Runs, column: str, most: int = 12) -> list[tuple[str, NDArray[np.int_]]]:
+    """Folds that leave out one value of a column (one teacher loss, one student size), in at most `most` groups."""
+    values = getattr(runs, column)
+    distinct = np.unique(values)
+    groups = np.array_split(distinct, min(most, distinct.size))
+    return [
+        (
+            f"{column} {group[0]:.4g}" + (f" to {group[-1]:.4g}" if group.size > 1 else ""),
+            np.isin(values, group).astype(int),
+        )
+        for group in groups
+    ]
+
+
+def cross_validate(
+    runs: Runs, spec: FitSpec, folds: list[tuple[str, NDArray]], *, supervised: SupervisedLaw | None = None
+) -> list[Fold]:
+    """Fit and score every fold."""
+    found = []
+    for name, label in folds:
+        fit = fit_law(runs.select(label == 0), spec, supervised=supervised)
+        out = runs.select(label == 1)
+        if fit.status == NOT_CONVERGED:
+            found.append(Fold(name=name, errors=np.full(len(out), np.nan), coverage=np.nan, status=fit.status))
+            continue
+        arguments = (out.student_params, out.student_tokens)
+        arguments += (out.teacher_loss,) if fit.form.kind == "distillation" else ()
+        errors = np.abs(evaluate(fit.law, arguments) / out.student_loss - 1)
+        found.append(Fold(name=name, errors=errors, coverage=score(fit, out).coverage, status=fit.status))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One form over the folds.
+
+    Attributes:
+        form: Key of `FORMS`.
+        coefficients: Number of free coefficients, those of the supervised law left out.
+        mean_error: Mean absolute relative error over all runs kept out.
+        interval: 90 % interval of that mean, by resampling folds.
+        max_error: Largest error.
+        consistency_error: Largest violation of infinite-data consistency of the fit on all runs.
+    """
+
+    form: str
+    coefficients: int
+    mean_error: float
+    interval: tuple[float, float]
+    max_error: float
+    consistency_error: float
+
+
+def compare_forms(
+    runs: Runs,
+    forms: tuple[str, ...],
+    folds: list[tuple[str, NDArray]],
+    *,
+    supervised: SupervisedLaw,
+    spec: FitSpec | None = None,
+) -> list[Comparison]:
+    """Functional forms on the same runs and the same folds, best first by held-out error.
+
+    Args:
+        runs: Distilled runs.
+        forms: Keys of `FORMS`.
+        folds: As from `rolling_folds` or `leave_one_out`.
+        supervised: The supervised law under all of them.
+        spec: How to fit; its form is replaced.
+    """
+    spec = replace(spec or FitSpec(), resamples=0)
+    rows = []
+    for form in forms:
+        this = replace(spec, form=form)
+        done = cross_validate(runs, this, folds, supervised=supervised)
+        whole = fit_law(runs, this, supervised=supervised)
+        errors = [fold.errors for fold in done]
+        rng = np.random.default_rng(spec.seed)
+        means = [
+            np.concatenate([errors[i] for i in rng.integers(len(errors), size=len(errors))]).mean() for _ in range(2000)
+        ]
+        together = np.concatenate(errors)
+        rows.append(
+            Comparison(
+                form=form,
+                coefficients=whole.theta.size - len(spec.fixed) - len(spec.tied),
+                mean_error=float(together.mean()),
+                interval=(float(np.percentile(means, 5)), float(np.percentile(means, 95))),
+                max_error=float(together.max()),
+                consistency_error=whole.consistency_error,
+            )
+        )
+    return sorted(rows, key=lambda row: row.mean_error)

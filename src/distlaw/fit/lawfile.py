@@ -1,0 +1,195 @@
+"""Law files: a fitted law with its resamples, range and data's hash, as JSON that goes where a law's name goes."""
+
+import base64
+import json
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distlaw.fit.fit import NOT_CONVERGED, FitResult
+from distlaw.fit.forms import FORMS, Law
+from distlaw.laws import PublishedLaw, SupervisedLaw, published, published_names
+from distlaw.runs import one_line
+
+Array = NDArray[np.float64]
+
+FORMAT = "distlaw-law-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedLaw(PublishedLaw):
+    """A law from a law file: as a published one, with the resamples of its fit.
+
+    Attributes:
+        draws: The resamples as one law with arrays for coefficients, of shape (resamples,); None without any.
+        count: Number of resamples.
+        noise: Standard deviation of log residuals of the fitted runs.
+    """
+
+    draws: Law | None = None
+    count: int = 0
+    noise: float = float("nan")
+
+    def each_draw(self, most: int) -> list[Law]:
+        """Up to `most` resamples, spread over all of them, each a law of numbers."""
+        if self.draws is None:
+            return []
+        chosen = np.unique(np.linspace(0, self.count - 1, min(most, self.count)).astype(int))
+        names = [n for n in vars(self.draws) if n != "supervised"]
+        return [
+            replace(self.draws, **{n: float(np.broadcast_to(getattr(self.draws, n), self.count)[i]) for n in names})
+            for i in chosen
+        ]
+
+
+def write_law(
+    fit: FitResult, path: Path, *, name: str, source: str, data: str, extra: dict[str, Any] | None = None
+) -> None:
+    """Write a fit as a law file, under a temporary name and renamed.
+
+    Args:
+        fit: A fit that converged.
+        path: Ends in .json.
+        name: What the law is called.
+        source: Where the runs came from.
+        data: What text and tokenizer their losses are on.
+        extra: More that should stand in the file, such as hold-out errors.
+
+    Raises:
+        ValueError: The fit did not converge, or the file cannot be written.
+    """
+    if fit.status == NOT_CONVERGED:
+        raise ValueError("the fit did not converge: there is no law to write")
+    if path.suffix != ".json":
+        raise ValueError(f"law file '{one_line(path)}' must end in .json")
+    content = {
+        "format": FORMAT,
+        "name": name,
+        "form": fit.spec.form,
+        "coefficients": fit.coefficients,
+        "supervised": None if fit.supervised is None else {k: float(v) for k, v in vars(fit.supervised).items()},
+        "intervals": fit.intervals,
+        "interval_level": fit.spec.level,
+        "loss": fit.spec.loss,
+        "delta": fit.spec.delta,
+        "clusters": fit.spec.clusters,
+        "consistency": fit.spec.consistency,
+        "status": fit.status,
+        "objective": fit.objective,
+        "starts_reached": fit.starts_reached,
+        "not_identified": dict(fit.not_identified),
+        "train": vars(fit.train),
+        "consistency_error": fit.consistency_error,
+        "residual_std": float(fit.residuals.std()),
+        "runs": int(fit.residuals.size),
+        "fitted_range": fit.fitted_range,
+        "fingerprint": fit.fingerprint,
+        "source": source,
+        "data": data,
+        "warnings": list(fit.warnings),
+        **(extra or {}),
+        "draws": {"shape": list(fit.draws.shape), "float64": _pack(fit.draws)},
+    }
+    text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=".json")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ValueError(f"law file '{one_line(path)}' cannot be written ({error.strerror or error})") from None
+
+
+def read_law(path: Path) -> FittedLaw:
+    """Read a law file.
+
+    Raises:
+        ValueError: The file cannot be read or is no law file; names what is wrong.
+    """
+    shown = one_line(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"law file '{shown}' cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"law file '{shown}' is not JSON ({one_line(error)})") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f'\'{shown}\' is not a law file: it does not say "format": "{FORMAT}"')
+    try:
+        form = FORMS[content["form"]]
+        rest = content["supervised"]
+        supervised = None if rest is None else SupervisedLaw(**{k: float(v) for k, v in rest.items()})
+        base = {} if supervised is None else {"supervised": supervised}
+        law = form.make(**base, **{name: float(content["coefficients"][name]) for name in form.coefficients})
+        count, width = (int(n) for n in content["draws"]["shape"])
+        draws = _unpack(content["draws"]["float64"], count, width)
+        if count and width != len(form.names):
+            raise ValueError(f"draws have {width} coordinates, form '{form.name}' has {len(form.names)}")
+        return FittedLaw(
+            name=str(content["name"]),
+            law=law,
+            source=str(content["source"]),
+            data=str(content["data"]),
+            size_convention="as in the fitted runs",
+            fitted_range={str(k): (float(a), float(b)) for k, (a, b) in content["fitted_range"].items()},
+            runs=str(content["runs"]),
+            intervals={str(k): (float(a), float(b)) for k, (a, b) in content["intervals"].items()},
+            interval_level=float(content["interval_level"]),
+            cautions=tuple(
+                f"{name} is not determined by the runs: {why}" for name, why in content["not_identified"].items()
+            ),
+            draws=form.law(draws, supervised) if count else None,
+            count=count,
+            noise=float(content["residual_std"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, zlib.error) as error:
+        raise ValueError(f"law file '{shown}' is damaged ({type(error).__name__}: {one_line(error)})") from None
+
+
+def find_law(name: str) -> PublishedLaw:
+    """A published law by name, or a law file by path.
+
+    Raises:
+        ValueError: There is neither; lists the names.
+    """
+    if name.endswith(".json"):
+        return read_law(Path(name))
+    if name not in published_names():
+        raise ValueError(
+            f"law '{one_line(name, 60)}' is unknown; choose one of {', '.join(published_names())}, or a law file, .json"
+        )
+    return published(name)
+
+
+def _pack(draws: Array) -> str:
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(draws, dtype="<f8").tobytes(), 6)).decode("ascii")
+
+
+def _unpack(text: str, count: int, width: int) -> Array:
+    most = 100_000 * 32 * 8
+    data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), most)
+    values = np.frombuffer(data, dtype="<f8")
+    if values.size != count * width or not np.isfinite(values).all():
+        raise ValueError("draws do not have the shape that the file says")
+    return values.reshape(count, width)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,193 @@
+"""What is minimised: residuals of a form on runs, their weights, and the penalty on infinite-data inconsistency."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distlaw.fit.forms import Form
+from distlaw.laws import SupervisedLaw
+from distlaw.runs import Runs
+
+Array = NDArray[np.float64]
+
+LOSSES = ("huber", "lad", "log-squared", "squared")
+CONSISTENCY_SIZES = np.geomspace(1e8, 1e11, 13)
+"""Student sizes at which infinite-data consistency is asked for (appendix E.6)."""
+
+_ENDLESS = 1e30  # tokens; finite, so that derivatives stay numbers
+_TEACHERS = 64
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The free coordinates of a fit: theta = offset + M phi, where coefficients are fixed or tied.
+
+    Attributes:
+        offset: Shape (p,).
+        M: Shape (p, q).
+        names: Names of the q free coordinates.
+        low: Lower bounds of phi, shape (q,).
+        high: Upper bounds of phi.
+        start: Range that starts are drawn from, shape (2, q).
+    """
+
+    offset: Array
+    M: Array
+    names: tuple[str, ...]
+    low: Array
+    high: Array
+    start: Array
+
+    def theta(self, phi: Array) -> Array:
+        """Coordinates of the form, shape (S, p), from free coordinates (S, q)."""
+        return self.offset + phi @ self.M.T
+
+
+def make_chart(form: Form, fixed: Mapping[str, float], tied: Mapping[str, str]) -> Chart:
+    """Free coordinates of a form.
+
+    Args:
+        form: The form.
+        fixed: Coefficients held at a value.
+        tied: Coefficient to the one that it equals, as `{"beta": "alpha"}`.
+
+    Raises:
+        ValueError: A name is not a coefficient of the form, or cannot be fixed or tied in these coordinates.
+    """
+    axis = {at: name for name in form.coefficients if (at := _coordinate_of(form, name)) is not None}
+    position = {name: i for i, name in enumerate(form.names)}
+    offset = np.zeros(len(form.names))
+    owner = {name: name for name in form.names}
+    for name, value in fixed.items():
+        coordinate = _require_axis(form, axis, name, "fixed")
+        if not np.isfinite(value):
+            raise ValueError(f"{name} cannot be fixed at {value}")
+        offset[position[coordinate]] = _coordinate_value(coordinate, name, value)
+        owner[coordinate] = ""
+    for name, other in tied.items():
+        left, right = (_require_axis(form, axis, n, "tied") for n in (name, other))
+        if owner[left] != left or owner[right] != right or left == right:
+            raise ValueError(f"{name} cannot be tied to {other}: one of them is fixed or tied already")
+        owner[left] = right
+    free = [name for name in form.names if owner[name] == name]
+    M = np.array([[float(owner[name] == column) for column in free] for name in form.names])
+    chosen = [form.coordinates[position[name]] for name in free]
+    return Chart(
+        offset=offset,
+        M=M,
+        names=tuple(free),
+        low=np.array([c.bounds[0] for c in chosen]),
+        high=np.array([c.bounds[1] for c in chosen]),
+        start=np.array([c.start for c in chosen]).T.reshape(2, len(free)),
+    )
+
+
+def _coordinate_of(form: Form, coefficient: str) -> str | None:
+    for candidate in (coefficient, f"log {coefficient}"):
+        if candidate in form.names:
+            return candidate
+    return "log s" if coefficient == "f1" else None
+
+
+def _coordinate_value(coordinate: str, coefficient: str, value: float) -> float:
+    if coordinate == coefficient:
+        return value
+    if value <= 0:
+        raise ValueError(f"{coefficient} must be positive, got {value:g}")
+    return float(-np.log(value) if coefficient == "f1" else np.log(value))
+
+
+def _require_axis(form: Form, axis: Mapping[str, str], name: str, what: str) -> str:
+    for coordinate, coefficient in axis.items():
+        if coefficient == name:
+            return coordinate
+    raise ValueError(f"{name} cannot be {what} in form '{form.name}'; choose among {', '.join(axis.values())}")
+
+
+class Objective:
+    """Residuals and Jacobian of a form on runs, for the batched solver.
+
+    The first n residuals belong to the runs: log predicted over measured loss, or their difference for the `squared`
+    loss. With a consistency penalty thirteen more follow, log of min over L_T of L_S(N, inf, L_T) over L(N, inf).
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        chart: Chart,
+        runs: Runs,
+        supervised: SupervisedLaw | None,
+        *,
+        loss: str,
+        delta: float,
+        consistency: float = 0.0,
+    ) -> None:
+        if loss not in LOSSES:
+            raise ValueError(f"loss '{loss}' is unknown; choose one of {', '.join(LOSSES)}")
+        self.form, self.chart, self.supervised, self.loss = form, chart, supervised, loss
+        self.arguments = (runs.student_params, runs.student_tokens)
+        if form.kind == "distillation":
+            self.arguments += (runs.teacher_loss,)
+        self.measured = runs.student_loss
+        self.consistency = consistency
+        turn = {"huber": delta, "lad": 1e-6}.get(loss, np.inf)
+        extra = CONSISTENCY_SIZES.size if consistency else 0
+        self.delta = np.concatenate([np.full(self.measured.size, turn), np.full(extra, np.inf)])
+        self.weights = self.with_penalty(runs.weight)
+
+    def with_penalty(self, weights: Array) -> Array:
+        """Weights (..., n) of the runs, followed by those of the penalty's rows."""
+        if not self.consistency:
+            return weights
+        # At strength 1 a violation of 1 % at every size costs as much as 0.3 % of error on every run (60 x 0.01^2 / 2).
+        rows = np.full((*weights.shape[:-1], CONSISTENCY_SIZES.size), 60 * self.consistency * self.measured.size / 13)
+        return np.concatenate([weights, rows], axis=-1)
+
+    def __call__(self, phi: Array) -> tuple[Array, Array]:
+        """Residuals (S, n) and Jacobian (S, n, q) at free coordinates (S, q)."""
+        theta = self.chart.theta(phi)
+        law = self.form.law(theta, self.supervised, trailing=1)
+        predicted, J = self._predict(law, theta, self.arguments)
+        if self.loss == "squared":
+            r = predicted - self.measured
+        else:
+            r = np.log(predicted) - np.log(self.measured)
+            J = J / predicted[:, :, None]
+        if self.consistency:
+            extra_r, extra_J = self._inconsistency(law, theta)
+            r, J = np.concatenate([r, extra_r], axis=1), np.concatenate([J, extra_J], axis=1)
+        return r, J @ self.chart.M
+
+    def _predict(self, law, theta: Array, arguments: tuple[Array, ...]) -> tuple[Array, Array]:  # noqa: ANN001
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            predicted, gradient = law.coefficient_gradient(*arguments)
+            values = {name: np.asarray(value)[..., None] for name, value in self.form.values(theta).items()}
+            by_coordinate = self.form.chain(gradient, values)
+        J = np.empty((*predicted.shape, len(self.form.names)))
+        for i, name in enumerate(self.form.names):
+            J[:, :, i] = by_coordinate[name]
+        return predicted, J
+
+    def _inconsistency(self, law, theta: Array) -> tuple[Array, Array]:  # noqa: ANN001
+        """Log violation at each size, and its Jacobian: by the envelope theorem the partial one at the best teacher."""
+        assert self.supervised is not None
+        sizes = CONSISTENCY_SIZES
+        limit = self.supervised.infinite_data_loss(sizes)
+        best = best_teacher(self.form.law(theta, self.supervised, trailing=2), sizes, self.supervised)
+        predicted, J = self._predict(law, theta, (sizes, np.full(sizes.size, _ENDLESS), best))
+        return np.log(predicted) - np.log(limit), J / predicted[:, :, None]
+
+
+def best_teacher(law, sizes: Array, supervised: SupervisedLaw) -> Array:  # noqa: ANN001
+    """L_T with the lowest L_S(N, inf, L_T) for laws of coefficient shape (S, 1, 1): shape (S, sizes)."""
+    grid = np.geomspace(float(np.min(supervised.E)) * (1 + 1e-6), 6.0, _TEACHERS)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        loss = law.student_loss(sizes[:, None], _ENDLESS, grid)
+    index = np.clip(np.argmin(loss, axis=2), 1, _TEACHERS - 2)[..., None]
+    f0, f1, f2 = (np.take_along_axis(loss, index + s, axis=2)[..., 0] for s in (-1, 0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = 0.5 * (f0 - f2) / (f0 - 2 * f1 + f2)
+    shift = np.where(np.isfinite(shift), np.clip(shift, -1.0, 1.0), 0.0)
+    return np.exp(np.log(grid[index[..., 0]]) + shift * np.log(grid[1] / grid[0]))

@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pytest
+
+from distlaw.apps.cli import main
+from distlaw.fit import FitSpec, find_law, fit_law, read_law, write_law
+from distlaw.laws import EffectiveTokensLaw, published
+from distlaw.runs import Runs, write_runs
+
+SUPERVISED = published("busbridge2025").supervised
+LAW = EffectiveTokensLaw(supervised=SUPERVISED, kappa=2.2, m=13)
+
+
+def runs():
+    N, ratio, L_T = (a.ravel() for a in np.meshgrid([1e8, 3e8, 1e9], [10.0, 40.0], np.linspace(1.9, 3.2, 8)))
+    loss = LAW.student_loss(N, ratio * N, L_T) * np.exp(0.003 * np.random.default_rng(0).normal(size=N.size))
+    return Runs(student_params=N, student_tokens=ratio * N, student_loss=loss, teacher_loss=L_T)
+
+
+@pytest.fixture
+def fit():
+    return fit_law(runs(), FitSpec(form="effective-tokens", resamples=64), supervised=SUPERVISED)
+
+
+@pytest.fixture
+def file(fit, tmp_path):
+    path = tmp_path / "law.json"
+    write_law(fit, path, name="ours", source="a test", data="no text")
+    return path
+
+
+def test_round_trip(fit, file):
+    law = read_law(file)
+    assert law.law == fit.law
+    assert law.kind == "distillation"
+    assert law.count == 64
+    assert law.intervals == fit.intervals
+    assert law.fitted_range["teacher_loss"] == (1.9, 3.2)
+    draws = law.each_draw(64)
+    assert [d.kappa for d in draws] == fit.form.values(fit.draws)["kappa"].tolist()
+    assert len(law.each_draw(10)) == 10
+    assert find_law(str(file)).name == "ours"
+    assert find_law("busbridge2025").name == "busbridge2025"
+
+
+def test_goes_wherever_a_name_goes(file, capsys):
+    assert main(["plan", "--student-params", "1B", "--compute", "1e21", "--law", str(file), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    for option in plan["options"]:
+        low, high = option["uncertainty"]["student_loss"]
+        assert low <= option["student_loss"] <= high
+    assert plan["options"][1]["uncertainty"]["probability"] == 1.0  # kappa = 2.2 from a free teacher
+    assert "best-case 100%" in plan["verdict"][-1]
+    words = ["predict", "--student-params", "1B", "--student-tokens", "20B", "--teacher-loss", "2.1"]
+    assert main([*words, "--law", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    low, high = found["student_loss_interval_90"]
+    assert low < found["student_loss"] < high
+    for command in (["laws", str(file)], ["crossover", "--student-params", "1B", "--law", str(file)]):
+        assert main(command) == 0
+
+
+def test_command_fits_writes_and_reports(tmp_path, capsys):
+    table, out = tmp_path / "runs.csv", tmp_path / "law.json"
+    write_runs(runs(), table)
+    words = ["fit", str(table), "--form", "effective-tokens", "--bootstrap", "64", "--out", str(out)]
+    assert main([*words, "--holdout", "student_params >= 1B", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["coefficients"]["kappa"] == pytest.approx(2.2, rel=0.05)
+    assert found["holdout"]["runs"] == 16
+    assert found["holdout"]["mean_abs_rel_error"] < 0.006
+    assert read_law(out).law.kappa == found["coefficients"]["kappa"]
+    assert json.loads(out.read_text())["holdout"]["expression"] == "student_params >= 1B"
+    assert main(words) == 0
+    assert "kappa" in capsys.readouterr().out
+
+
+def test_a_failed_fit_exits_with_1_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    from distlaw.fit import fit as module
+
+    table, out = tmp_path / "runs.csv", tmp_path / "law.json"
+    write_runs(runs(), table)
+    real = module.minimise_huber
+    monkeypatch.setattr(module, "minimise_huber", lambda *a, **k: real(*a, **(k | {"steps": 1})))
+    assert main(["fit", str(table), "--form", "effective-tokens", "--out", str(out), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["status"] == "not converged"
+    assert found["coefficients"] is None
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--fix", "gamma"],
+        ["--fix", "gamma=x"],
+        ["--tie", "nothing"],
+        ["--out", "law.txt"],
+        ["--out", "nowhere/law.json"],
+        ["--supervised-law", "nobody"],
+        ["--holdout", "nonsense"],
+        ["--holdout", "student_params > 1e20"],
+        ["--clusters", "seed", "--bootstrap", "64"],
+        ["--bootstrap", "1"],
+        ["--delta", "0"],
+        ["--kind", "supervised"],
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, words):
+    table = tmp_path / "runs.csv"
+    write_runs(runs(), table)
+    assert main(["fit", str(table), "--form", "effective-tokens", "--bootstrap", "0", *words]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("distlaw: error: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("format"), "is not a law file"),
+        (lambda c: c.update(form="cubic"), "damaged"),
+        (lambda c: c["coefficients"].update(kappa=-1), "damaged"),
+        (lambda c: c["coefficients"].pop("m"), "damaged"),
+        (lambda c: c["draws"].update(float64="!!"), "damaged"),
+        (lambda c: c["draws"].update(shape=[63, 2]), "damaged"),
+        (lambda c: c.update(fitted_range=3), "damaged"),
+    ],
+)
+def test_damaged_files_are_refused(file, change, message):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_law(file)
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_law(tmp_path / "none.json")
+    (tmp_path / "x.json").write_bytes(b"\xff{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_law(tmp_path / "x.json")
+    with pytest.raises(ValueError, match=r"law 'nobody' is unknown; choose one of .* or a law file"):
+        find_law("nobody")
+
+
+def test_a_failed_write_leaves_what_was_there(fit, file, monkeypatch):
+    before = file.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(ValueError, match="cannot be written"):
+        write_law(fit, file, name="x", source="x", data="x")
+    assert file.read_bytes() == before
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
