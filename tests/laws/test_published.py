@@ -1,6 +1,11 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from distlaw.laws import DEFAULT_LAW, DistillationLaw, published, published_names
+from distlaw.fit import FitSpec, fit_law
+from distlaw.laws import DEFAULT_LAW, SupervisedLaw, published, published_names
+from distlaw.runs import accuracy, predict_runs, read_runs
 
 TABLE_6 = {
     "A": (3355, 3346, 3360),
@@ -52,7 +57,7 @@ def test_every_set_says_where_it_comes_from_and_how_far_it_reaches():
         assert {"student_params", "student_tokens"} <= set(law.fitted_range)
         assert all(low < high for low, high in law.fitted_range.values())
         assert all(low <= law.coefficients[c] <= high for c, (low, high) in law.intervals.items())
-        assert (law.kind == "distillation") == isinstance(law.law, DistillationLaw)
+        assert (law.kind == "distillation") == (not isinstance(law.law, SupervisedLaw))
 
 
 def test_warnings_name_the_range():
@@ -67,3 +72,30 @@ def test_warnings_name_the_range():
 def test_unknown_law_lists_the_known():
     with pytest.raises(ValueError, match="law 'kaplan2020' is unknown; choose one of hoffmann2022, besiroglu2024"):
         published("kaplan2020")
+
+
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "published-weak-students.csv"
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the published losses are not at hand")
+@pytest.mark.parametrize(
+    ("name", "error", "inconsistency"),
+    [("busbridge2025-refit", 0.00230, 0.0349), ("busbridge2025-consistent", 0.00240, 0.0082)],
+)
+def test_refits_are_what_the_published_runs_give(name, error, inconsistency):
+    """The rounded coefficients have the errors that the set states, and the fit gives them again."""
+    runs, found = read_runs(DATA), published(name)
+    now = accuracy(predict_runs(found.law, runs), runs.student_loss)
+    assert now.mean_abs_rel_error == pytest.approx(error, abs=1e-5)
+    assert now.max_abs_rel_error < 0.0092
+    spec = FitSpec(form="exponential", consistency=float(name.endswith("consistent")), resamples=0)
+    fit = fit_law(runs, spec, supervised=found.supervised)
+    assert fit.consistency_error == pytest.approx(inconsistency, abs=2e-4)
+    np.testing.assert_allclose(
+        fit.law.student_loss(1e9, [1e11, 1e13], [1.9, 2.3]),
+        found.law.student_loss(1e9, [1e11, 1e13], [1.9, 2.3]),
+        rtol=1e-5,
+    )
+    assert {n: (float(f"{a:.3g}"), float(f"{b:.3g}")) for n, (a, b) in found.fitted_range.items()} == {
+        n: (float(f"{a:.3g}"), float(f"{b:.3g}")) for n, (a, b) in fit.fitted_range.items()
+    }
