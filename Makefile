@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint fast bench clean
+.PHONY: demo test lint fast bench bench-fit bench-coverage clean
 
 demo: $(VENV)/.base
 	@mkdir -p build
@@ -28,6 +28,12 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/plan.py
+
+bench-fit: $(VENV)/.dev
+	$(BIN)/python benchmarks/fit.py
+
+bench-coverage: $(VENV)/.dev
+	$(BIN)/python benchmarks/coverage.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

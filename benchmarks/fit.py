@@ -1,0 +1,132 @@
+"""Fitting against SciPy and the peers, in one run, CPU seconds on one thread.
+
+Command: `make bench-fit`; PyPI `chinchilla` takes part where it is installed and then takes minutes. docs/benchmarks.md
+keeps a printout. The table is synthetic: 240 runs shaped like the public Chinchilla runs, 1 % noise. The published
+distilled runs are used where their file is named in DISTLAW_PUBLISHED_RUNS.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from distlaw.fit import FORMS, FitSpec, fit_law
+from distlaw.fit.objective import Objective, make_chart
+from distlaw.laws import published
+from distlaw.runs import Runs, read_runs
+
+DELTA = 1e-3
+
+
+def chinchilla_table() -> Runs:
+    """240 runs on a spread of sizes and tokens, 1 % noise in the loss."""
+    rng = np.random.default_rng(0)
+    N = 10 ** rng.uniform(7.7, 10.2, 240)
+    D = N * 10 ** rng.uniform(0.3, 2.3, 240)
+    law = published("besiroglu2024").supervised
+    loss = law.loss(N, D) * np.exp(0.01 * rng.normal(size=240))
+    return Runs(student_params=N, student_tokens=D, student_loss=loss, teacher_loss=np.full(240, np.nan))
+
+
+def timed(label: str, work):  # noqa: ANN001, ANN201
+    """Run, print CPU seconds and the objective, and give the result."""
+    started = time.process_time()
+    result, objective = work()
+    print(f"{label:62s} {time.process_time() - started:8.2f} s   objective {objective:.9g}", flush=True)
+    return result
+
+
+def chinchilla_package(runs: Runs, objective: Objective) -> None:
+    """PyPI `chinchilla` with the grid of its README (3125 starts), judged by our objective."""
+    try:
+        from chinchilla import Chinchilla  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        print("PyPI chinchilla is not installed: pip install chinchilla==0.2.0 to compare")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        rows = zip(runs.student_params, runs.student_tokens, runs.student_loss, strict=True)
+        lines = [f"{6 * n * d!r},{n!r},{d!r},{loss!r}" for n, d, loss in (map(float, row) for row in rows)]
+        (Path(folder) / "df.csv").write_text("C,N,D,loss\n" + "\n".join(lines) + "\n")
+        grid = {
+            "E": np.linspace(1, 2, 5),
+            "a": np.linspace(1, 10, 5),
+            "b": np.linspace(1, 10, 5),
+            "alpha": np.linspace(0.1, 0.7, 5),
+            "beta": np.linspace(0.1, 0.7, 5),
+        }
+        peer = Chinchilla(folder, param_grid=grid)
+        before = os.times()
+        peer.fit()
+        after = os.times()
+    seconds = sum(after[:4]) - sum(before[:4])  # with its worker processes
+    p = peer.params
+    phi = np.array([np.log(p["E"]), np.log(p["A"]), np.log(p["B"]), p["alpha"], p["beta"]])
+    r = np.abs(objective(phi[None])[0][0])
+    value = np.where(r <= DELTA, r * r / (2 * DELTA), r - DELTA / 2).sum()
+    print(f"{'PyPI chinchilla 0.2.0, grid of its README':62s} {seconds:8.2f} s   objective {value:.9g}")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    runs = chinchilla_table()
+    fixed = {"gamma": 1.0}
+    spec = FitSpec(form="supervised", fixed=fixed, delta=DELTA, resamples=0)
+    print("E + A/N^alpha + B/D^beta on 240 synthetic runs, Huber 1e-3; seconds are CPU")
+
+    def ours(resamples: int, starts: int):  # noqa: ANN202
+        fit = fit_law(runs, FitSpec(form="supervised", fixed=fixed, delta=DELTA, resamples=resamples, starts=starts))
+        return fit, fit.objective
+
+    few = timed("distlaw, 32 starts, to the optimum and its diagnosis", lambda: ours(0, 32))
+    timed("distlaw, 128 starts", lambda: ours(0, 128))
+    timed("distlaw, 32 starts and 4000 resamples", lambda: ours(4000, 32))
+    print(f"    starts that reached it: {few.starts_reached:.0%}")
+
+    chart = make_chart(FORMS["supervised"], fixed, {})
+    objective = Objective(FORMS["supervised"], chart, runs, None, loss="huber", delta=spec.delta)
+
+    def scipy_from(start: np.ndarray):  # noqa: ANN202
+        return least_squares(
+            lambda phi: objective(phi[None])[0][0],
+            np.clip(start, chart.low + 1e-9, chart.high - 1e-9),
+            jac=lambda phi: objective(phi[None])[1][0],  # pyright: ignore[reportArgumentType]
+            bounds=(chart.low, chart.high),
+            loss="huber",
+            f_scale=DELTA,
+            x_scale="jac",
+            xtol=1e-12,
+            ftol=1e-12,
+            gtol=1e-12,
+            max_nfev=500,
+        )
+
+    def scipy_many():  # noqa: ANN202
+        rng = np.random.default_rng(0)
+        found = [scipy_from(start) for start in rng.uniform(chart.start[0], chart.start[1], (32, len(chart.names)))]
+        best = min(found, key=lambda f: f.cost)
+        return best, best.cost / DELTA
+
+    theirs = timed("SciPy least_squares (same Jacobian), 32 starts", scipy_many)
+    print(f"    ours over theirs, relative: {few.objective / (theirs.cost / DELTA) - 1:+.1e}")
+
+    chinchilla_package(runs, objective)
+
+    named = os.environ.get("DISTLAW_PUBLISHED_RUNS")
+    if named and Path(named).exists():
+        table = read_runs(Path(named))
+        law = published("busbridge2025").supervised
+
+        def nine(resamples: int):  # noqa: ANN202
+            fit = fit_law(table, FitSpec(resamples=resamples, starts=32), supervised=law)
+            return fit, fit.objective
+
+        print(f"eq. 8, nine coefficients, {len(table)} published runs")
+        timed("distlaw, 32 starts", lambda: nine(0))
+        timed("distlaw, 32 starts and 4096 resamples", lambda: nine(4096))
+
+
+if __name__ == "__main__":
+    main()
