@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.runs.files import written_whole
 from distlaw.runs.quantity import one_line, parse_quantity
 
 _SHOWN_PROBLEMS = 5
@@ -65,15 +64,12 @@ class Table:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def read_table(
-    path: Path, columns: Sequence[Column], *, why_refused: Callable[[str], str | None] | None = None
-) -> Table:
+def read_table(path: Path, columns: Sequence[Column]) -> Table:
     """Read a table and check every cell of the columns that are known; others are ignored.
 
     Args:
         path: A .csv, .parquet, .jsonl or .ndjson file.
         columns: What the table may and must have.
-        why_refused: Given the name of a column of the file, says why no table may have it; None: it may.
 
     Returns:
         The table, with at least one row.
@@ -96,9 +92,6 @@ def read_table(
         raise ValueError(f"{shown}: cannot be read as a table ({one_line(error)})") from None
     if not rows:
         raise ValueError(f"{shown}: the table has no rows")
-    for reason in map(why_refused, header) if why_refused else ():
-        if reason is not None:
-            raise ValueError(f"{shown}: {reason}")
     found = _match_columns(shown, header, columns)
     problems: list[str] = []
     cells: dict[str, list[Any]] = {}
@@ -168,37 +161,6 @@ _READERS: dict[str, Callable[[Path], Rows]] = {
     ".parquet": _read_parquet,
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
-}
-
-Cells = Mapping[str, Sequence[float | str | None]]
-
-
-def _write_csv(path: Path, cells: Cells) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(cells)
-        lines.writerows(zip(*cells.values(), strict=True))
-
-
-def _write_jsonl(path: Path, cells: Cells) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for row in zip(*cells.values(), strict=True):
-            record = {name: cell for name, cell in zip(cells, row, strict=True) if cell is not None}
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _write_parquet(path: Path, cells: Cells) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.table({name: list(column) for name, column in cells.items()}), path)
-
-
-_WRITERS: dict[str, Callable[[Path, Cells], None]] = {
-    ".csv": _write_csv,
-    ".parquet": _write_parquet,
-    ".jsonl": _write_jsonl,
-    ".ndjson": _write_jsonl,
 }
 
 
