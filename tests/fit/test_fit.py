@@ -18,7 +18,8 @@ from distlaw.fit import (
     rolling_folds,
     score,
 )
-from distlaw.fit.fit import latin_hypercube, resample_weights
+from distlaw.fit.bootstrap import resample_weights
+from distlaw.fit.fit import latin_hypercube
 from distlaw.fit.objective import Objective, make_chart
 from distlaw.laws import EffectiveTokensLaw, published
 from distlaw.runs import Runs, read_runs
@@ -183,7 +184,7 @@ def test_clusters_are_drawn_whole():
 
 
 def test_a_search_cut_short_is_no_fit(monkeypatch):
-    from distlaw.fit import fit as module
+    from distlaw.fit import objective as module
 
     real = module.minimise_huber
     monkeypatch.setattr(module, "minimise_huber", lambda *a, **k: real(*a, **(k | {"steps": 2})))

@@ -77,7 +77,7 @@ def test_command_fits_writes_and_reports(tmp_path, capsys):
 
 
 def test_a_failed_fit_exits_with_1_and_writes_nothing(tmp_path, capsys, monkeypatch):
-    from distlaw.fit import fit as module
+    from distlaw.fit import objective as module
 
     table, out = tmp_path / "runs.csv", tmp_path / "law.json"
     write_runs(runs(), table)

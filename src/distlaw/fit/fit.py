@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.fit.bootstrap import bootstrap, resample_weights
 from distlaw.fit.forms import FORMS, Form, Law
+from distlaw.fit.identify import not_identified
 from distlaw.fit.objective import CONSISTENCY_SIZES, Objective, best_teacher, make_chart
-from distlaw.fit.solver import Solution, minimise_huber
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Accuracy, Runs, accuracy
 
@@ -198,14 +199,14 @@ def fit_law(
     runs = runs.select(runs.distilled == (form.kind == "distillation"))
     chart = make_chart(form, spec.fixed, spec.tied)
     warnings = _require_informative(runs, form, len(chart.names))
-    objective = Objective(form, chart, runs, supervised, loss=spec.loss, delta=spec.delta, consistency=spec.consistency)
+    objective = Objective(
+        form, chart, runs, supervised, loss=spec.loss, delta=spec.delta, below=spec.below, consistency=spec.consistency
+    )
     rng = np.random.default_rng(spec.seed)
-    found = _solve(objective, latin_hypercube(rng, spec.starts, chart.start), objective.weights, spec, tolerance=1e-9)
+    found = objective.solve(latin_hypercube(rng, spec.starts, chart.start), objective.weights, tolerance=1e-9)
     best = int(np.argmin(found.objective))
     # The best start walks on to the optimum in every digit; the others only had to show which basin they are in.
-    final = _solve(
-        objective, found.theta[best : best + 1], objective.weights, spec, tolerance=1e-10, damping=0.1, steps=5000
-    )
+    final = objective.solve(found.theta[best : best + 1], objective.weights, tolerance=1e-10, damping=0.1, steps=5000)
     phi, value = final.theta[0], float(final.objective[0])
     reached = float(np.mean(found.objective <= value * (1 + _SAME_OPTIMUM)))
     at_bound = tuple(
@@ -221,8 +222,9 @@ def fit_law(
         residuals = np.log1p(residuals / runs.student_loss)
     draws, share = np.empty((0, theta.size)), float("nan")
     if ok and spec.resamples:
-        draws, share = _bootstrap(objective, phi, runs, spec, rng, progress)
-    open_ends = _not_identified(objective, phi, value, spec) if ok else {}
+        counts = resample_weights(runs, spec.clusters, spec.resamples, rng)
+        draws, share = bootstrap(objective, phi, counts, progress=progress)
+    open_ends = not_identified(objective, phi, value) if ok else {}
     if share < 0.95:
         warnings.append(f"{1 - share:.0%} of the resamples did not converge: intervals may be too narrow")
     return FitResult(
@@ -269,128 +271,6 @@ def fingerprint(runs: Runs) -> str:
     """Hash of the runs that a fit saw."""
     columns = (runs.student_params, runs.student_tokens, runs.teacher_loss, runs.student_loss)
     return hashlib.sha256(b"".join(np.ascontiguousarray(c, dtype="<f8").tobytes() for c in columns)).hexdigest()[:16]
-
-
-def _solve(
-    objective: Objective,
-    phi: Array,
-    weights: Array,
-    spec: FitSpec,
-    *,
-    tolerance: float,
-    damping: float = 1.0,
-    steps: int = 200,
-) -> Solution:
-    """Solve from each row of phi; least absolute deviations by way of ever sharper Huber losses."""
-    chart = objective.chart
-    turns = [1e-3, 1e-4, 1e-5] if spec.loss == "lad" else []
-    found = None
-    for turn in [*turns, None]:
-        delta = objective.delta if turn is None else np.where(np.isinf(objective.delta), np.inf, turn)
-        found = minimise_huber(
-            objective,
-            phi,
-            weights=weights,
-            delta=delta,
-            low=chart.low,
-            high=chart.high,
-            below=spec.below,
-            tolerance=tolerance,
-            damping=damping,
-            steps=steps,
-        )
-        phi = found.theta
-    assert found is not None
-    return found
-
-
-def resample_weights(runs: Runs, clusters: str, count: int, rng: np.random.Generator) -> Array:
-    """Bootstrap counts (count, n): how often each run, or its whole cluster, was drawn.
-
-    Raises:
-        ValueError: `clusters` is unknown, or the runs have fewer than three clusters.
-    """
-    n = len(runs)
-    if clusters == "runs":
-        return rng.multinomial(n, np.full(n, 1 / n), size=count).astype(np.float64)
-    labels = {
-        "teacher": runs.teacher_of_each,
-        "student": runs.student_of_each,
-        "seed": lambda: np.unique(runs.seed, return_inverse=True)[1],
-        "group": lambda: np.unique([str(g) for g in runs.group], return_inverse=True)[1],
-    }.get(clusters)
-    if labels is None:
-        raise ValueError(f"clusters '{clusters}' is unknown; choose runs, teacher, student, seed or group")
-    _, member = np.unique(np.asarray(labels()), return_inverse=True)
-    k = int(member.max()) + 1
-    if k < 3:
-        raise ValueError(f"resampling by {clusters} needs at least 3 of them, the runs have {k}")
-    return rng.multinomial(k, np.full(k, 1 / k), size=count).astype(np.float64)[:, member]
-
-
-def _bootstrap(
-    objective: Objective,
-    phi: Array,
-    runs: Runs,
-    spec: FitSpec,
-    rng: np.random.Generator,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[Array, float]:
-    counts = resample_weights(runs, spec.clusters, spec.resamples, rng)
-    n = len(runs)
-    parts, converged = [], []
-    for i in range(0, spec.resamples, 512):
-        weights = objective.with_penalty(counts[i : i + 512] * objective.weights[:n])
-        start = np.tile(phi, (weights.shape[0], 1))
-        found = _solve(objective, start, weights, spec, tolerance=3e-5, damping=0.01)
-        parts.append(objective.chart.theta(found.theta))
-        converged.append(found.converged)
-        if progress is not None:
-            progress(min(i + 512, spec.resamples), spec.resamples)
-    return np.concatenate(parts), float(np.concatenate(converged).mean())
-
-
-def _not_identified(objective: Objective, phi: Array, value: float, spec: FitSpec) -> dict[str, str]:
-    """Coordinates that can move far, the others following, at no cost that the scatter of the runs would notice.
-
-    Each free coordinate is pushed to both ends of a wide range and the rest is refitted (a profile of the objective).
-    The runs notice a push, in nine samples of ten, when it costs 1.35 units of sum(psi^2) / sum(psi'), as for a
-    likelihood ratio; for absolute residuals of scatter sigma that unit is 1.25 sigma, for squares it is sigma^2.
-    """
-    chart, n = objective.chart, objective.measured.size
-    r = objective(phi[None])[0][0][:n]
-    noise = float(np.median(np.abs(r))) / 0.6745
-    threshold = 1.35 * max(noise, 1e-12) * (1.25 if spec.loss in ("huber", "lad") else noise)
-    pushes = []
-    for i, name in enumerate(chart.names):
-        far = 1.5 if name.startswith("log ") else 0.5 * max(abs(phi[i]), 0.1)
-        far = 3.0 if name in ("log A", "log B") else far
-        pushes += [(i, max(phi[i] - far, chart.low[i])), (i, min(phi[i] + far, chart.high[i]))]
-    start = np.tile(phi, (len(pushes), 1))
-    low, high = np.tile(chart.low, (len(pushes), 1)), np.tile(chart.high, (len(pushes), 1))
-    costs = np.empty(len(pushes))
-    for k, (i, to) in enumerate(pushes):
-        start[k, i] = low[k, i] = high[k, i] = to
-        held = minimise_huber(
-            objective,
-            start[k : k + 1],
-            weights=objective.weights,
-            delta=objective.delta,
-            low=low[k],
-            high=high[k],
-            below=spec.below,
-            tolerance=1e-6,
-            damping=0.1,
-        )
-        costs[k] = held.objective[0] - value
-    found = {}
-    for i, name in enumerate(chart.names):
-        down, up = costs[2 * i], costs[2 * i + 1]
-        if min(down, up) < threshold:
-            side = "either way" if max(down, up) < threshold else ("downwards" if down < up else "upwards")
-            cost = min(down, up)
-            found[name] = f"can move far {side} at a cost of {cost:.2g} in the objective (noticed: {threshold:.2g})"
-    return found
 
 
 def _require_informative(runs: Runs, form: Form, free: int) -> list[str]:

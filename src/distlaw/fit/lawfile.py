@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from distlaw.fit.fit import NOT_CONVERGED, FitResult
 from distlaw.fit.forms import FORMS, Law
 from distlaw.laws import PublishedLaw, SupervisedLaw, published, published_names
-from distlaw.runs import one_line
+from distlaw.runs import one_line, written_whole
 
 Array = NDArray[np.float64]
 
@@ -97,18 +95,8 @@ def write_law(
         "draws": {"shape": list(fit.draws.shape), "float64": _pack(fit.draws)},
     }
     text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=".json")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ValueError(f"law file '{one_line(path)}' cannot be written ({error.strerror or error})") from None
+    with written_whole(path, "law file") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_law(path: Path) -> FittedLaw:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.forms import Form
+from distlaw.fit.solver import Solution, minimise_huber
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 
@@ -122,6 +123,7 @@ class Objective:
         *,
         loss: str,
         delta: float,
+        below: float = 1.0,
         consistency: float = 0.0,
     ) -> None:
         if loss not in LOSSES:
@@ -131,7 +133,7 @@ class Objective:
         if form.kind == "distillation":
             self.arguments += (runs.teacher_loss,)
         self.measured = runs.student_loss
-        self.consistency = consistency
+        self.below, self.consistency = below, consistency
         turn = {"huber": delta, "lad": 1e-6}.get(loss, np.inf)
         extra = CONSISTENCY_SIZES.size if consistency else 0
         self.delta = np.concatenate([np.full(self.measured.size, turn), np.full(extra, np.inf)])
@@ -159,6 +161,40 @@ class Objective:
             extra_r, extra_J = self._inconsistency(law, theta)
             r, J = np.concatenate([r, extra_r], axis=1), np.concatenate([J, extra_J], axis=1)
         return r, J @ self.chart.M
+
+    def solve(
+        self, phi: Array, weights: Array, *, tolerance: float, damping: float = 1.0, steps: int = 200
+    ) -> Solution:
+        """Minimise from each row of phi; least absolute deviations by way of ever sharper Huber losses.
+
+        Args:
+            phi: Starts, shape (S, q).
+            weights: Shape (n,) or (S, n), penalty rows included.
+            tolerance: See `minimise_huber`.
+            damping: See `minimise_huber`.
+            steps: See `minimise_huber`.
+        """
+        turns = [1e-3, 1e-4, 1e-5] if self.loss == "lad" else []
+        for turn in turns:
+            sharper = np.where(np.isinf(self.delta), np.inf, turn)
+            phi = self._minimise(phi, weights, sharper, tolerance, damping, steps).theta
+        return self._minimise(phi, weights, self.delta, tolerance, damping, steps)
+
+    def _minimise(
+        self, phi: Array, weights: Array, delta: Array, tolerance: float, damping: float, steps: int
+    ) -> Solution:
+        return minimise_huber(
+            self,
+            phi,
+            weights=weights,
+            delta=delta,
+            low=self.chart.low,
+            high=self.chart.high,
+            below=self.below,
+            tolerance=tolerance,
+            damping=damping,
+            steps=steps,
+        )
 
     def _predict(self, law, theta: Array, arguments: tuple[Array, ...]) -> tuple[Array, Array]:  # noqa: ANN001
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):

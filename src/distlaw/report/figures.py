@@ -1,7 +1,5 @@
 """Figures of laws and plans (matplotlib), in one colour-blind-safe style."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,7 @@ import numpy as np
 from distlaw.costs import CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan import SUPERVISED, Bounds, Plan, budget_grid
-from distlaw.runs import format_quantity, one_line
+from distlaw.runs import format_quantity, one_line, written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,19 +54,8 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
     kind = path.suffix.lower()[1:]
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)  # the same input, the same bytes
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=path.suffix)
-        os.close(handle)
-        try:
-            with matplotlib.rc_context({"svg.hashsalt": "distlaw"}):
-                figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ValueError(f"figure '{path}' cannot be written ({error.strerror or error})") from None
+    with written_whole(path, "figure") as temporary, matplotlib.rc_context({"svg.hashsalt": "distlaw"}):
+        figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
 
 
 def loss_against_compute(law: StudentLaw, plan: Plan, *, law_name: str) -> "Figure":

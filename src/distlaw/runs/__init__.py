@@ -1,6 +1,7 @@
 """Runs: their schema, their tables, and how well a law predicts them."""
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
+from distlaw.runs.files import written_whole
 from distlaw.runs.quantity import format_quantity, one_line, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.table import Column, Table, read_table, write_table
@@ -22,4 +23,5 @@ __all__ = [
     "read_table",
     "write_runs",
     "write_table",
+    "written_whole",
 ]

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.runs.files import written_whole
 from distlaw.runs.quantity import one_line, parse_quantity
 
 _SHOWN_PROBLEMS = 5
@@ -214,18 +213,8 @@ def write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise ValueError(f"{one_line(path)}: the name must end in {', '.join(_READERS)}")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=suffix)
-        os.close(handle)
-        try:
-            _write(columns, Path(temporary), suffix)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ValueError(f"{one_line(path)}: cannot be written ({error.strerror or one_line(error)})") from None
+    with written_whole(path, "table") as temporary:
+        _write(columns, temporary, suffix)
 
 
 def _write(columns: Mapping[str, Sequence[Any]], path: Path, suffix: str) -> None:
