@@ -12,6 +12,7 @@ from distlaw.fit.holdout import (
     rolling_folds,
     score,
 )
+from distlaw.fit.isoflop import Allocation, Profile, fit_allocation, fit_profiles
 from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
 
 __all__ = [
@@ -19,16 +20,20 @@ __all__ = [
     "CONVERGED",
     "FORMS",
     "NOT_CONVERGED",
+    "Allocation",
     "Comparison",
     "FitResult",
     "FitSpec",
     "FittedLaw",
     "Form",
     "HeldOut",
+    "Profile",
     "compare_forms",
     "cross_validate",
     "find_law",
+    "fit_allocation",
     "fit_law",
+    "fit_profiles",
     "holdout_mask",
     "leave_one_out",
     "read_law",

@@ -10,6 +10,7 @@ from distlaw.laws.supervised import SupervisedLaw
 
 Array = NDArray[np.float64]
 
+_MOST_WORTH = 50.0  # bounds log kappa(q), which a fitted parabola would carry anywhere
 _FLOOR = 1e-12  # nats; a teacher at or below E has nothing left to hold the student back
 
 
@@ -21,7 +22,8 @@ class EffectiveTokensLaw:
     (eq. 35-37) holds exactly as L_T -> E. An endless student becomes its teacher, and a random teacher makes a random
     student, as under eq. 8. With `slope` or `curvature` the worth of a token depends on how far the teacher is ahead,
     ``log kappa(q) = log kappa + slope q + curvature q^2`` with ``q = max(0, log((L~_S - E) / (L_T - E)))``, and a
-    negative curvature gives a best teacher: the capacity gap.
+    negative curvature gives a best teacher: the capacity gap. The parabola holds for teachers like those of the
+    fitted runs only: far beyond them it makes a student of a very strong teacher worse than a random one.
 
     Attributes:
         supervised: The supervised law of the same data.
@@ -72,7 +74,8 @@ class EffectiveTokensLaw:
         excess = np.exp(both / self.m)
         share = np.exp(self.m * own - both)
         _, per_token = self.supervised.log_gradient(N_S, np.asarray(D_S) * self.worth(q))
-        by_kappa = excess * share * per_token * np.exp(-own)  # dL_S / dlog kappa
+        held = np.abs(self._log_worth(q)) > _MOST_WORTH  # there kappa no longer moves with its coefficients
+        by_kappa = np.where(held, 0.0, excess * share * per_token * np.exp(-own))  # dL_S / dlog kappa
         by_m = excess * ((share * own + (1 - share) * teacher) - both / self.m) / self.m
         return self.supervised.E + excess, {
             "kappa": by_kappa / self.kappa,
@@ -88,12 +91,15 @@ class EffectiveTokensLaw:
             q: log((L~_S - E) / (L_T - E)) or 0, how far the teacher is ahead of what the student would reach alone.
         """
         q = np.asarray(q, dtype=np.float64)
-        # Beyond e^50 tokens or below e^-50 of one, the answer no longer depends on how many.
-        return np.exp(np.clip(np.log(self.kappa) + self.slope * q + self.curvature * q**2, -50.0, 50.0))
+        return np.exp(np.clip(self._log_worth(q), -_MOST_WORTH, _MOST_WORTH))
+
+    def _log_worth(self, q: Array) -> Array:
+        return np.log(self.kappa) + self.slope * q + self.curvature * q**2
 
     def _log_excesses(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, Array, Array]:
         """log(L(N_S, kappa D_S) - E), log(L_T - E), and q."""
-        log_of(L_T, "teacher loss L_T")
+        for value, name in ((N_S, "student size N_S"), (D_S, "student tokens D_S"), (L_T, "teacher loss L_T")):
+            log_of(value, name)
         E = self.supervised.E
         teacher = np.log(np.maximum(np.asarray(L_T, dtype=np.float64) - E, _FLOOR))
         alone = np.log(np.maximum(self.supervised.loss(N_S, D_S) - E, _FLOOR))

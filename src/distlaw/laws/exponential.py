@@ -1,6 +1,7 @@
 """The exponential limit of eq. 8: what remains of its transition when every teacher is well before it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +10,8 @@ from distlaw.laws.domain import Coefficient, log_of, require_coefficients
 from distlaw.laws.supervised import SupervisedLaw
 
 Array = NDArray[np.float64]
+
+_LARGEST = 700.0  # exponents stay below it: e^700 is still a number, and an excess of exp(-e^700) is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,35 +57,63 @@ class ExponentialLaw:
         Returns:
             Nats per token, broadcast over the arguments.
         """
-        return self.coefficient_gradient(N_S, D_S, L_T)[0]
+        terms = self._terms(N_S, D_S, L_T)
+        return np.asarray(L_T, dtype=np.float64) + terms.excess
 
     def coefficient_gradient(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> tuple[Array, dict[str, Array]]:
         """L_S and its derivative with respect to each coefficient, for fitting; the supervised law is held.
 
         Args:
-            N_S: Student parameters, > 0.
-            D_S: Distillation tokens, > 0.
-            L_T: Teacher cross-entropy, nats per token, > 0.
+            N_S: Student parameters, > 0 and finite.
+            D_S: Distillation tokens, > 0 and finite.
+            L_T: Teacher cross-entropy, nats per token, > 0 and finite.
 
         Returns:
             L_S and, by name, dL_S/d(coefficient), each broadcast over the arguments and the coefficients.
         """
+        terms = self._terms(N_S, D_S, L_T)
+        excess = terms.excess
+        by_size = self.gamma * excess * np.exp(terms.size - terms.both)
+        by_data = self.gamma * excess * np.exp(terms.data - terms.both)
+        depth = np.exp(np.minimum(self.s * terms.ratio, _LARGEST))
+        return np.asarray(L_T, dtype=np.float64) + excess, {
+            "A": by_size / self.A,
+            "B": by_data / self.B,
+            "alpha": -np.log(N_S) * by_size,
+            "beta": -np.log(D_S) * by_data,
+            "gamma": terms.both * excess,
+            "c0": -np.log(L_T) * excess,
+            "k": -depth * excess,
+            "s": -terms.ratio * (terms.turn * excess),
+        }
+
+    def _terms(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> "_Terms":
         log_N, log_D = log_of(N_S, "student size N_S"), log_of(D_S, "student tokens D_S")
         log_L = log_of(L_T, "teacher loss L_T")
         size, data = np.log(self.A) - self.alpha * log_N, np.log(self.B) - self.beta * log_D
         both = np.logaddexp(size, data)
         ratio = log_L - np.log(self.supervised.loss(N_S, D_S))
-        depth = np.exp(np.minimum(self.s * ratio, 700.0))  # an exponent beyond is no excess at all
-        excess = np.exp(-self.c0 * log_L - self.k * depth + self.gamma * both)
-        by_size = self.gamma * excess * np.exp(size - both)
-        by_data = self.gamma * excess * np.exp(data - both)
-        return np.asarray(L_T, dtype=np.float64) + excess, {
-            "A": by_size / self.A,
-            "B": by_data / self.B,
-            "alpha": -log_N * by_size,
-            "beta": -log_D * by_data,
-            "gamma": both * excess,
-            "c0": -log_L * excess,
-            "k": -depth * excess,
-            "s": -self.k * ratio * depth * excess,
-        }
+        with np.errstate(divide="ignore"):  # k = 0 is no transition at all
+            turn = np.exp(np.minimum(np.log(self.k) + self.s * ratio, _LARGEST))
+        excess = np.exp(-self.c0 * log_L - turn + self.gamma * both)
+        return _Terms(size=size, data=data, both=both, ratio=ratio, turn=turn, excess=excess)
+
+
+class _Terms(NamedTuple):
+    """Pieces of the formula.
+
+    Attributes:
+        size: log(A / N_S^alpha).
+        data: log(B / D_S^beta).
+        both: log of the sum of the two terms.
+        ratio: log(L_T / L~_S).
+        turn: k (L_T / L~_S)^s.
+        excess: L_S - L_T.
+    """
+
+    size: Array
+    data: Array
+    both: Array
+    ratio: Array
+    turn: Array
+    excess: Array

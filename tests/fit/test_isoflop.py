@@ -1,0 +1,271 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distlaw.fit.isoflop import fit_allocation, fit_profiles
+from distlaw.laws import published
+
+LAW = published("besiroglu2024").supervised
+BUDGETS = np.geomspace(1e18, 1e22, 5)
+
+
+def sweep(budgets, span, *, shift=0.0, noise=0.0, law=LAW, seed=0):
+    """Runs (N, D, L, C) on `6 N D = C`, their log sizes at the points `span` about the best size moved by `shift`."""
+    N = np.concatenate([law.compute_optimal(c)[0] * np.exp(np.asarray(span) + shift) for c in budgets])
+    C = np.repeat(budgets, len(span))
+    D = C / (6 * N)
+    rng = np.random.default_rng(seed)
+    return N, D, law.loss(N, D) * (1 + noise * rng.normal(size=N.size)), C
+
+
+def parabola(x, *, best=20.0, curvature=0.1, noise=0.0, seed=0):
+    """One profile whose loss is a parabola about log N = best."""
+    N = np.exp(np.asarray(x, dtype=float))
+    L = 3 + 0.5 * curvature * (np.log(N) - best) ** 2 + noise * np.random.default_rng(seed).normal(size=N.size)
+    return N, 1e21 / (6 * N), L, np.full(N.size, 1e21)
+
+
+def test_recovers_the_exponents_of_a_law():
+    a, b = LAW.compute_optimal_exponents
+    assert a == pytest.approx(LAW.beta / (LAW.alpha + LAW.beta))
+    found = fit_allocation(fit_profiles(*sweep(BUDGETS, np.linspace(-1.5, 1.5, 7)), resamples=0))
+    # With profiles that lie alike about their optimum the parabola's bias is the same factor at every compute.
+    assert found.a == pytest.approx(a, abs=1e-9)
+    assert found.b == pytest.approx(b, abs=1e-9)
+    N, D = found.at(1e24)
+    best_N, best_D = LAW.compute_optimal(1e24)
+    assert best_N / N == pytest.approx(1, abs=0.05)
+    assert best_D / D == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(6 * N * D, 1e24, rtol=1e-6)
+
+
+def test_a_narrow_profile_finds_the_optimum():
+    [profile] = fit_profiles(*sweep([1e20], np.linspace(-0.2, 0.2, 5)))
+    N, D = LAW.compute_optimal(1e20)
+    assert profile.status == "ok"
+    assert profile.reason == ""
+    assert profile.best_params == pytest.approx(N, rel=2e-3)
+    assert profile.best_tokens == pytest.approx(D, rel=2e-3)
+    assert profile.best_loss == pytest.approx(LAW.loss(N, D), rel=1e-5)
+    h = 1e-3
+    up, middle, down = (LAW.loss(N * np.exp(s), D * np.exp(-s)) for s in (h, 0, -h))
+    assert profile.curvature == pytest.approx((up - 2 * middle + down) / h**2, rel=0.02)
+
+
+def test_recovers_the_exponents_under_noise():
+    a, b = LAW.compute_optimal_exponents
+    errors = []
+    for seed in range(20):
+        profiles = fit_profiles(*sweep(BUDGETS, np.linspace(-1.5, 1.5, 7), shift=0.2, noise=0.003, seed=seed))
+        found = fit_allocation(profiles)
+        assert found.a_interval is not None
+        assert found.a_interval[0] < found.a < found.a_interval[1]
+        assert found.a + found.b == pytest.approx(1, abs=1e-9)  # all runs lie on 6 N D = C
+        errors.append([found.a - a, found.b - b])
+    # The exponent's own standard error is 0.007 here.
+    assert np.abs(errors).max() < 0.03
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.008
+
+
+def test_tokens_are_those_of_the_runs_not_of_a_rule():
+    """Runs that cost 9 N D^0.9: D at the vertex is read between the runs."""
+    x = np.linspace(19, 21, 5)
+    N, _, L, C = parabola(x, best=20.3)
+    D = (C / (9 * N)) ** (1 / 0.9)
+    [profile] = fit_profiles(N, D, L, C)
+    assert profile.best_params == pytest.approx(np.exp(20.3), rel=1e-9)
+    assert profile.best_tokens == pytest.approx((1e21 / (9 * np.exp(20.3))) ** (1 / 0.9), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("best", "curvature", "side"),
+    [(22.0, 0.1, "larger"), (18.0, 0.1, "smaller"), (17.0, -0.1, "larger"), (23.0, -0.1, "smaller")],
+)
+def test_no_interior_minimum_on_either_side(best, curvature, side):
+    """A vertex outside the sizes, or a parabola that opens downwards: refused, with the side to extend."""
+    runs = parabola(np.linspace(19, 21, 6), best=best, curvature=curvature, noise=1e-4)
+    [profile] = fit_profiles(*runs)
+    assert profile.status == "no interior minimum"
+    end, more = (runs[0][-1], 2.0) if side == "larger" else (runs[0][0], 0.5)
+    assert f"add {side} sizes, such as {end * more:.2g}" in profile.reason
+    assert f"N = {end:.3g}" in profile.reason
+    assert np.isnan([profile.best_params, profile.best_tokens, profile.best_loss]).all()
+    assert profile.interval is None
+    assert np.sign(profile.curvature) == np.sign(curvature)
+
+
+def test_a_flat_profile_is_refused():
+    N, D, L, C = parabola(np.linspace(19.5, 20.5, 7))
+    scatter = 0.02 * np.array([1, -1, 1, -1, 1, -1, 1])
+    [profile] = fit_profiles(N, D, L + scatter, C)
+    assert profile.status == "flat within noise"
+    _, [squares], *_ = np.polyfit(np.log(N), L + scatter, 2, full=True)
+    assert profile.noise == pytest.approx(np.sqrt(squares / (7 - 3)), rel=1e-9)
+    assert profile.depth < 2 * profile.noise
+    assert profile.curvature > 0
+    assert "add sizes further out on both sides, or repeats" in profile.reason
+    assert np.isnan([profile.best_params, profile.best_tokens, profile.best_loss]).all()
+    assert profile.interval is None
+    # The same runs with a tenth of the scatter have a minimum, and equal losses none.
+    assert fit_profiles(N, D, L + scatter / 10, C)[0].status == "ok"
+    for loss in np.linspace(2, 4, 21):
+        assert fit_profiles(N, D, np.full(7, loss), C)[0].status == "flat within noise"
+
+
+def test_noise_alone_seldom_passes_for_a_profile():
+    found = [
+        fit_profiles(*parabola(np.linspace(19, 21, 12), curvature=0.0, noise=0.01, seed=seed), resamples=0)[0].status
+        for seed in range(200)
+    ]
+    assert found.count("ok") <= 0.12 * len(found)
+    assert found.count("flat within noise") >= 0.8 * len(found)
+
+
+@pytest.mark.parametrize("x", [[19, 20, 21], [19, 19, 20, 20, 21, 21], [19, 20, 20.001, 21]])
+def test_too_few_sizes(x):
+    [profile] = fit_profiles(*parabola(x, best=20.2))
+    assert profile.status == "too few runs"
+    assert profile.reason == "3 distinct sizes, at least 4 are needed"
+    assert np.isnan([profile.best_params, profile.curvature, profile.noise]).all()
+
+
+def test_groups_by_compute_with_jitter_and_in_any_order():
+    N, D, L, C = sweep(BUDGETS, np.linspace(-1.5, 1.5, 6))
+    rng = np.random.default_rng(1)
+    jittered = C * np.exp(rng.uniform(-0.08, 0.08, C.size))
+    order = rng.permutation(C.size)
+    profiles = fit_profiles(N[order], D[order], L[order], jittered[order])
+    assert len(profiles) == BUDGETS.size
+    for i, profile in enumerate(profiles):
+        rows = slice(6 * i, 6 * i + 6)
+        np.testing.assert_array_equal(profile.params, N[rows])
+        np.testing.assert_array_equal(profile.losses, L[rows])
+        assert profile.compute == pytest.approx(np.exp(np.log(jittered[rows]).mean()), rel=1e-12)
+    # A gap wider than the tolerance separates, however close the profiles are otherwise.
+    near = np.concatenate([C[:6], C[:6] * np.exp(0.15)])
+    assert len(fit_profiles(np.tile(N[:6], 2), np.tile(D[:6], 2), np.tile(L[:6], 2), near)) == 2
+    assert len(fit_profiles(np.tile(N[:6], 2), np.tile(D[:6], 2), np.tile(L[:6], 2), near, tolerance=0.2)) == 1
+    # Two stray runs are no profile; without tolerance no run has a second of its compute.
+    assert len(fit_profiles(N[:8], D[:8], L[:8], C[:8])) == 1
+    assert fit_profiles(N, D, L, jittered, tolerance=0.0) == []
+
+
+@given(st.floats(0.01, 0.5), st.integers(10, 60))
+def test_runs_without_profiles_are_never_chained_into_one(tolerance, count):
+    """Compute that rises steadily, each step within the tolerance, is cut into pieces no wider than twice it."""
+    C = 1e20 * np.exp(0.3 * tolerance * np.arange(count))
+    N = np.geomspace(1e8, 1e9, count)
+    profiles = fit_profiles(N, C / (6 * N), 3 + 0.1 * np.log(N / 3e8) ** 2, C, tolerance=tolerance, resamples=0)
+    assert len(profiles) > 1
+    for profile in profiles:
+        assert np.ptp(np.log(6 * profile.params * profile.tokens)) <= 2 * tolerance + 1e-9
+
+
+@pytest.mark.parametrize("count", [4, 6, 9])
+def test_intervals_cover_the_truth(count):
+    """Nominal 90 %, of 100 repeats: between 80 and 99, even where one degree of freedom is left."""
+    covered = 0
+    for seed in range(100):
+        [profile] = fit_profiles(*parabola(np.linspace(18, 22, count), best=20.2, noise=0.005, seed=seed))
+        assert profile.interval is not None
+        covered += profile.interval[0] <= 20.2 <= profile.interval[1]
+    assert 80 <= covered <= 99
+
+
+def test_exponent_intervals_cover_the_truth():
+    a, b = LAW.compute_optimal_exponents
+    covered = np.zeros(2)
+    for seed in range(100):
+        runs = sweep(BUDGETS, np.linspace(-1.5, 1.5, 7), noise=0.003, seed=seed)
+        found = fit_allocation(fit_profiles(*runs, resamples=400))
+        for i, (interval, truth) in enumerate([(found.a_interval, a), (found.b_interval, b)]):
+            assert interval is not None
+            covered[i] += interval[0] <= truth <= interval[1]
+    assert (covered >= 80).all()
+
+
+def test_an_interval_is_wider_for_more_noise_and_a_higher_level():
+    def width(**options):
+        noise = options.pop("noise", 0.005)
+        [profile] = fit_profiles(*parabola(np.linspace(18, 22, 7), noise=noise), **options)
+        assert profile.interval is not None
+        return profile.interval[1] - profile.interval[0]
+
+    assert width(noise=0.01) > 1.5 * width()
+    assert width(level=0.98) > width() > width(level=0.5)
+
+
+def test_a_minimum_that_noise_could_move_out_of_the_sizes_carries_a_caution():
+    [profile] = fit_profiles(*parabola(np.linspace(18, 20.3, 6), noise=0.02, seed=1))
+    assert profile.status == "ok"
+    assert profile.interval is not None
+    assert profile.interval[1] > 20.3
+    assert "reaches beyond the sizes tried" in profile.reason
+
+
+def test_weights_count_a_run_as_often_as_copies_of_it_would():
+    x = np.linspace(18, 22, 6)
+    N, D, L, C = parabola(x, noise=0.01)
+    [weighted] = fit_profiles(N, D, L, C, weights=[1, 3, 2, 1, 2, 1], resamples=0)
+    copies = np.repeat(np.arange(6), [1, 3, 2, 1, 2, 1])
+    [copied] = fit_profiles(N[copies], D[copies], L[copies], C[copies], resamples=0)
+    assert weighted.best_params == pytest.approx(copied.best_params, rel=1e-9)
+    assert weighted.best_tokens == pytest.approx(copied.best_tokens, rel=1e-9)
+    assert weighted.curvature == pytest.approx(copied.curvature, rel=1e-9)
+    [plain] = fit_profiles(N, D, L, C, resamples=0)
+    assert abs(plain.best_params / weighted.best_params - 1) > 1e-3
+
+
+def test_the_same_seed_gives_the_same_answer():
+    runs = sweep(BUDGETS, np.linspace(-1.5, 1.5, 6), noise=0.003)
+    first, again, other = fit_profiles(*runs), fit_profiles(*runs, seed=0), fit_profiles(*runs, seed=1)
+    for left, right in zip(first, again, strict=True):
+        for f in fields(left):
+            np.testing.assert_array_equal(getattr(left, f.name), getattr(right, f.name))
+    assert fit_allocation(first) == fit_allocation(again)
+    assert fit_allocation(first).a_interval != fit_allocation(other).a_interval
+    assert fit_allocation(first).a == fit_allocation(other).a
+
+
+def test_an_allocation_needs_two_profiles_and_intervals_three():
+    span = np.linspace(-1.5, 1.5, 6)
+    two = fit_allocation(fit_profiles(*sweep(BUDGETS[:2], span)))
+    assert two.a == pytest.approx(LAW.compute_optimal_exponents[0], abs=1e-9)
+    assert two.a_interval is None
+    assert two.b_interval is None
+    good, bad = sweep(BUDGETS[:1], span), sweep(BUDGETS[1:2], span, shift=3.0)
+    one_of_two = [np.concatenate(pair) for pair in zip(good, bad, strict=True)]
+    expected = r"2 profiles with a minimum are needed, 1 of 2 have one; at C = 1e\+19: no interior minimum \(the loss"
+    with pytest.raises(ValueError, match=expected):
+        fit_allocation(fit_profiles(*one_of_two))
+    with pytest.raises(ValueError, match="0 of 0 have one; add runs at another compute, at least 4 sizes each"):
+        fit_allocation([])
+
+
+def test_refused_profiles_do_not_move_the_exponents():
+    span = np.linspace(-1.5, 1.5, 6)
+    good, bad = sweep(BUDGETS, span), sweep([1e23], span, shift=-3.0)
+    mixed = fit_profiles(*(np.concatenate(pair) for pair in zip(good, bad, strict=True)))
+    assert [p.status for p in mixed] == ["ok"] * 5 + ["no interior minimum"]
+    assert fit_allocation(mixed) == fit_allocation(fit_profiles(*good))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": [3, 2, float("nan"), 3]}, "losses must be positive and finite, got nan for run 2"),
+        ({"compute": [0, 1, 1, 1]}, "compute must be positive and finite, got 0 for run 0"),
+        ({"tokens": [1, 2, 3]}, "tokens has 3 entries for 4 params: one a run is needed"),
+        ({"weights": [1, 1, -1, 1]}, "weights must be positive and finite, got -1 for run 2"),
+        ({"tolerance": -1}, "tolerance must be 0 or more, got -1"),
+        ({"level": 90}, "level must be between 0 and 1, got 90"),
+        ({"resamples": -1}, r"resamples must be 0 \(none\) or more, got -1"),
+    ],
+)
+def test_bad_input_is_refused(changes, message):
+    runs = {"params": [1, 2, 3, 4], "tokens": [4, 3, 2, 1], "losses": [3, 2, 2, 3], "compute": [6, 6, 6, 6]}
+    with pytest.raises(ValueError, match=message):
+        fit_profiles(**runs | changes)
