@@ -4,7 +4,7 @@ import math
 import re
 
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
-_LEAST, _MOST = 1e-9, 1e40
+LEAST, MOST = 1e-9, 1e40
 _NUMBER = re.compile(
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(?P<exponent>e[+-]?\d{1,4})?\s*(?P<suffix>[kmbgtp]?)",
     re.IGNORECASE | re.ASCII,
@@ -38,10 +38,10 @@ def parse_quantity(text: str) -> float:
     value = float(digits + (match["exponent"] or "")) * _SUFFIXES[match["suffix"].lower()]
     if value <= 0:
         raise ValueError(f"'{one_line(stripped, 40)}' is not a finite number above 0")
-    if not _LEAST <= value <= _MOST:
+    if not LEAST <= value <= MOST:
         raise ValueError(
             f"'{one_line(stripped, 40)}' is too large or too small for any size:"
-            f" it must lie between {_LEAST:g} and {_MOST:g}"
+            f" it must lie between {LEAST:g} and {MOST:g}"
         )
     return value
 

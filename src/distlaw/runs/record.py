@@ -1,32 +1,46 @@
 """One run's schema: the paper's letters in maths, these words in tables."""
 
-from dataclasses import dataclass, fields
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from distlaw.runs.quantity import one_line
-from distlaw.runs.table import Column, read_table, write_table
+from distlaw.runs.quantity import LEAST, MOST, one_line
+from distlaw.runs.table import Column, first_few, read_table, write_table
 
-Array = NDArray[np.float64]
-
-
-def _seed(text: str) -> float:
-    if not (text.isascii() and text.removesuffix(".0").isdigit() and float(text) < 2**53):
-        raise ValueError(f"'{one_line(text, 40)}' is not a seed: a whole number of 0 or more")
-    return float(text)
+_SEEDS = 2**63
+_WHOLE = re.compile(r"\+?\d+(?:\.\d*)?(?:e\+?\d{1,3})?", re.IGNORECASE | re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,4})?", re.IGNORECASE | re.ASCII)
+_WORST_LOSS = 12.0
+_ABSENT: Any = None  # what an optional column is given as; __post_init__ makes a column of it
 
 
-def _weight(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"'{one_line(text, 40)}' is not a weight: a finite number above 0")
-    return value
+def _parse_seed(text: str) -> int:
+    """A seed: 0 is one; `7.0` is what other tools write when some runs have none."""
+    whole = Decimal(text) if _WHOLE.fullmatch(text) else Decimal(-1)
+    if not 0 <= whole < _SEEDS or whole != whole.to_integral_value():
+        raise ValueError(f"'{one_line(text, 40)}' is not a whole number from 0 to 2^63 - 1")
+    seed = int(whole)
+    if int(float(seed)) != seed:
+        raise ValueError(f"'{seed}' cannot be kept exactly: above 2^53 = {2**53} not every whole number can")
+    return seed
+
+
+def _parse_weight(text: str) -> float:
+    weight = float(text) if _DECIMAL.fullmatch(text) else 0.0
+    if not (weight > 0 and math.isfinite(weight)):
+        raise ValueError(f"'{one_line(text, 40)}' is not a finite number above 0")
+    return weight
+
+
+def _parse_label(text: str) -> str:
+    return " ".join(text.split())
 
 
 RUN_COLUMNS = (
@@ -37,88 +51,92 @@ RUN_COLUMNS = (
     Column(name="teacher_params", aliases=("n_teacher", "N_T")),
     Column(name="teacher_tokens", aliases=("d_teacher", "D_T")),
     Column(name="compute", aliases=("C", "flops", "FLOPs", "training_flops")),
-    Column(name="seed", read=_seed),
-    Column(name="weight", aliases=("w",), read=_weight),
-    Column(name="group", aliases=("cluster", "study"), read=str),
+    Column(name="seed", read=_parse_seed),
+    Column(name="weight", aliases=("w",), read=_parse_weight),
+    Column(name="group", aliases=("cluster", "study"), read=_parse_label),
 )
-
-_WORSE_THAN_A_GUESS = 12.0  # nats: a uniform guess over 160 thousand entries
+_SIZES_AND_LOSSES = tuple(column.name for column in RUN_COLUMNS[:7])
+_TEACHER = ("teacher_params", "teacher_tokens", "teacher_loss")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Finished runs, one entry each; what is not known is NaN (None for a group).
+    """Finished runs, one entry each, in the order of the table; rows are counted from 1 in messages.
+
+    Sizes and losses lie between 1e-9 and 1e40. Of the optional columns, None or NaN means unknown.
 
     Attributes:
         student_params: N_S, non-embedding parameters.
         student_tokens: D_S.
         student_loss: L_S, nats per token.
         teacher_loss: L_T, nats per token; NaN for a supervised run.
-        teacher_params: N_T.
-        teacher_tokens: D_T.
-        compute: FLOPs that the run took.
-        seed: Seed of the run; 0 is a seed.
-        weight: Weight in a fit, 1 where none is given.
-        group: Label of what belongs together.
+        teacher_params: N_T, non-embedding parameters; NaN when unknown.
+        teacher_tokens: D_T; NaN when unknown.
+        compute: Training FLOPs of the whole run, whatever it paid for; NaN when unknown.
+        seed: Whole number, 0 included; NaN when unknown.
+        weight: Above 0, of the run in a fit; 1 when not given.
+        group: A label, such as the study a run is from; None when not given.
+
+    Raises:
+        ValueError: The columns are not equally long, or a run cannot be; names its row.
     """
 
-    student_params: Array
-    student_tokens: Array
-    student_loss: Array
-    teacher_loss: Array
-    teacher_params: Array = None  # pyright: ignore[reportAssignmentType]
-    teacher_tokens: Array = None  # pyright: ignore[reportAssignmentType]
-    compute: Array = None  # pyright: ignore[reportAssignmentType]
-    seed: Array = None  # pyright: ignore[reportAssignmentType]
-    weight: Array = None  # pyright: ignore[reportAssignmentType]
-    group: NDArray[np.object_] = None  # pyright: ignore[reportAssignmentType]
+    student_params: NDArray[np.float64]
+    student_tokens: NDArray[np.float64]
+    student_loss: NDArray[np.float64]
+    teacher_loss: NDArray[np.float64] = _ABSENT
+    teacher_params: NDArray[np.float64] = _ABSENT
+    teacher_tokens: NDArray[np.float64] = _ABSENT
+    compute: NDArray[np.float64] = _ABSENT
+    seed: NDArray[np.float64] = _ABSENT
+    weight: NDArray[np.float64] = _ABSENT
+    group: NDArray[np.object_] = _ABSENT
 
     def __post_init__(self) -> None:
-        count = len(self.student_loss)
-        unknown: dict[str, Any] = {"weight": np.ones(count), "group": np.full(count, None, dtype=object)}
-        for field in fields(self):
-            if getattr(self, field.name) is None:
-                object.__setattr__(self, field.name, unknown.get(field.name, np.full(count, np.nan)))
+        length = np.size(self.student_params)
+        for name, values in vars(self).items():
+            column = _labels(values, length) if name == "group" else _numbers(values, length)
+            if column.shape != (length,):
+                raise ValueError(f"{name} has the shape {column.shape}, student_params has {length} runs")
+            object.__setattr__(self, name, column)
+        object.__setattr__(self, "weight", np.where(np.isnan(self.weight), 1.0, self.weight))
+        if problems := [*_impossible_values(self), *_contradictions(self)]:
+            raise ValueError(first_few(problems))
 
     def __len__(self) -> int:
-        return len(self.student_loss)
+        return self.student_params.size
 
     @property
     def distilled(self) -> NDArray[np.bool_]:
         """Which runs had a teacher."""
         return ~np.isnan(self.teacher_loss)
 
-    def select(self, mask: NDArray) -> "Runs":
-        """The runs where the mask holds."""
-        return Runs(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
+    def select(self, mask: ArrayLike | slice) -> "Runs":
+        """The runs where `mask` (one truth value a run) is true; or those at the positions or slice given."""
+        chosen = mask if isinstance(mask, slice) else np.asarray(mask)
+        if isinstance(chosen, np.ndarray) and not chosen.size:
+            chosen = chosen.astype(np.intp)  # an empty list has no type of its own
+        return Runs(**{name: values[chosen] for name, values in vars(self).items()})
 
     def teacher_of_each(self) -> NDArray[np.intp]:
-        """A label for the teacher of each run: its size, tokens and loss; supervised runs share one label."""
-        return _labels(self.teacher_params, self.teacher_tokens, self.teacher_loss)
+        """A label of each run's teacher, from 0; -1 for a supervised run.
+
+        Runs share a teacher when its parameters and tokens are the same or, where these are not both given, its loss.
+        """
+        by_size = ~np.isnan(self.teacher_params + self.teacher_tokens)
+        sized = [np.where(by_size, getattr(self, name), np.nan) for name in ("teacher_params", "teacher_tokens")]
+        labels = np.full(len(self), -1, dtype=np.intp)
+        teacher = _same(*sized, np.where(by_size, np.nan, self.teacher_loss))
+        labels[self.distilled] = _same(teacher[self.distilled])
+        return labels
 
     def student_of_each(self) -> NDArray[np.intp]:
-        """A label for the student of each run: its size and tokens."""
-        return _labels(self.student_params, self.student_tokens)
+        """A label of each run's student, from 0: the same parameters and tokens."""
+        return _same(self.student_params, self.student_tokens)
 
     def warnings(self) -> list[str]:
-        """What looks wrong but may be meant: rows pasted twice, one seed with two outcomes, losses beyond a guess."""
-        found = []
-        setting = _labels(self.student_of_each(), self.teacher_of_each(), self.seed)
-        with_loss = _labels(setting, self.student_loss)
-        twice = len(self) - np.unique(with_loss).size
-        if twice:
-            found.append(f"{twice} rows repeat another in every column that matters: pasted twice?")
-        # Runs without a seed may be several of one setting; one seed should have one outcome.
-        seeded = ~np.isnan(self.seed)
-        clashing = np.unique(with_loss[seeded]).size - np.unique(setting[seeded]).size
-        if clashing:
-            found.append(f"{clashing} runs have the setting and seed of another run but a different loss")
-        if len(self) and np.median(self.student_loss) > _WORSE_THAN_A_GUESS:
-            found.append(
-                f"the median loss is {np.median(self.student_loss):.3g}, worse than a uniform guess: are these nats per"
-                " token?"
-            )
-        return found
+        """What is possible but seldom meant: runs pasted twice, one seed with two losses, losses that are no nats."""
+        return [*_repeated(self), *_too_high(self)]
 
 
 def read_runs(path: Path) -> Runs:
@@ -128,50 +146,124 @@ def read_runs(path: Path) -> Runs:
         path: CSV, Parquet or JSONL with the columns of `RUN_COLUMNS` or their aliases.
 
     Raises:
-        ValueError: See `read_table`; also a teacher's size or tokens without its loss, and losses in bits.
+        ValueError: See `read_table`; or a column holds bits, or a row contradicts itself.
     """
-    table = read_table(path, RUN_COLUMNS)
-    in_bits = [name for name in table.header if "bits" in name.lower() or "bpb" in name.lower()]
-    if in_bits:
-        raise ValueError(
-            f"{one_line(path)}: column '{one_line(in_bits[0])}' is in bits; losses here are nats per token: multiply"
-            " bits per token by 0.693147, and rename or drop the column"
-        )
-    numbers = {c.name: table.numbers(c.name) for c in RUN_COLUMNS if c.name in table and c.name != "group"}
-    if "weight" in numbers:
-        numbers["weight"] = np.where(np.isnan(numbers["weight"]), 1.0, numbers["weight"])
-    numbers.setdefault("teacher_loss", np.full(table.rows, np.nan))
-    group = np.array(table.text("group"), dtype=object)
-    runs = Runs(**numbers, group=group)
-    half = np.flatnonzero(~runs.distilled & ~(np.isnan(runs.teacher_params) & np.isnan(runs.teacher_tokens)))
-    if half.size:
-        raise ValueError(
-            f"{one_line(path)}: row {half[0] + 1} has a teacher's size or tokens but no teacher_loss"
-            + (f"; and {half.size - 1} more such rows" if half.size > 1 else "")
-        )
-    return runs
+    table = read_table(path, RUN_COLUMNS, why_refused=_why_bits)
+    numbers = {column.name: table.numbers(column.name) for column in RUN_COLUMNS if column.name != "group"}
+    try:
+        return Runs(**numbers, group=np.array(table.text("group"), dtype=object))
+    except ValueError as error:
+        raise ValueError(f"{one_line(path)}: {error}") from None
 
 
 def write_runs(runs: Runs, path: Path) -> None:
-    """Write runs so that `read_runs` gives them back exactly; columns in which nothing is known are left out.
+    """Write a table that `read_runs` reads back as it was.
+
+    Columns have their full names; those that are empty, and weights that are all 1, are left out. The file is written
+    under a temporary name and renamed.
 
     Args:
-        runs: Runs.
-        path: Ends in .csv, .parquet, .jsonl or .ndjson.
+        runs: At least one.
+        path: A .csv, .parquet, .jsonl or .ndjson file.
 
     Raises:
-        ValueError: See `write_table`.
+        ValueError: There are no runs, or the file cannot be written; one line that names it.
     """
+    if not len(runs):
+        raise ValueError(f"{one_line(path)}: there are no runs to write")
     columns: dict[str, list[Any]] = {}
-    for field in fields(runs):
-        values = [None if v is None or v != v else v for v in getattr(runs, field.name).tolist()]
-        plain_weight = field.name == "weight" and all(v == 1.0 for v in values)
+    for column in RUN_COLUMNS:
+        values = [None if v is None or v != v else v for v in getattr(runs, column.name).tolist()]
+        plain_weight = column.name == "weight" and all(v == 1.0 for v in values)
         if any(v is not None for v in values) and not plain_weight:
-            columns[field.name] = [int(v) if field.name == "seed" and v is not None else v for v in values]
+            columns[column.name] = [int(v) if column.name == "seed" and v is not None else v for v in values]
     write_table(columns, path)
 
 
-def _labels(*columns: NDArray) -> NDArray[np.intp]:
-    """The same whole number for rows that agree in every column; NaN agrees with NaN."""
-    filled = np.stack([np.where(np.isnan(np.asarray(c, dtype=float)), -1.0, c) for c in columns], axis=1)
-    return np.unique(filled, axis=0, return_inverse=True)[1].reshape(-1)
+def _same(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """Labels from 0, alike where all columns of numbers are alike; an unknown number (NaN) is like another."""
+    table = np.stack([np.where(np.isnan(column), -1.0, column) for column in columns], axis=1)
+    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _numbers(values: ArrayLike | None, length: int) -> NDArray[np.float64]:
+    return np.full(length, np.nan) if values is None else np.asarray(values, dtype=np.float64)
+
+
+def _labels(values: Iterable[object] | None, length: int) -> NDArray[np.object_]:
+    given = [None] * length if values is None else list(values)
+    labels = np.full(len(given), None, dtype=object)
+    for i, value in enumerate(given):
+        known = value is not None and not (isinstance(value, float) and math.isnan(value))
+        labels[i] = (_parse_label(str(value)) or None) if known else None
+    return labels
+
+
+def _impossible_values(runs: Runs) -> list[str]:
+    """Values outside the domain of their column, by row."""
+    required = {column.name for column in RUN_COLUMNS if column.required}
+    checks = []
+    for name in _SIZES_AND_LOSSES:
+        values = getattr(runs, name)
+        sound = (values >= LEAST) & (values <= MOST) | (np.isnan(values) & (name not in required))
+        checks.append((name, values, sound, f"lie between {LEAST:g} and {MOST:g}"))
+    seed, weight = runs.seed, runs.weight
+    sound = np.isnan(seed) | ((seed >= 0) & (seed < _SEEDS) & (seed == np.floor(seed)))
+    checks.append(("seed", seed, sound, "be a whole number from 0 to 2^63 - 1"))
+    checks.append(("weight", weight, (weight > 0) & np.isfinite(weight), "be a finite number above 0"))
+    return [
+        f"row {i + 1}, column {name}: {values[i]:g} must {what}"
+        for name, values, sound, what in checks
+        for i in np.flatnonzero(~sound)
+    ]
+
+
+def _contradictions(runs: Runs) -> list[str]:
+    """Teachers of runs that have none, by row."""
+    return [
+        f"row {i + 1}: {name} is given without teacher_loss; give the teacher's loss, or leave {name} empty"
+        for name in ("teacher_params", "teacher_tokens")
+        for i in np.flatnonzero(~np.isnan(getattr(runs, name)) & ~runs.distilled)
+    ]
+
+
+def _why_bits(name: str) -> str | None:
+    """Why a column is refused whose name says that its losses are in bits."""
+    if not re.search(r"_bits$|bits_per_(?:token|byte)$|bpb$", name.strip(), re.IGNORECASE):
+        return None
+    return (
+        f"column '{one_line(name, 60)}' is in bits; losses here are nats per token: multiply bits per token by"
+        " ln 2 = 0.6931, and rename or drop the column"
+    )
+
+
+def _repeated(runs: Runs) -> list[str]:
+    """Runs that stand twice: identical ones, and those of one study that the same seed gave different losses."""
+    setting = _same(runs.student_params, runs.student_tokens, *(getattr(runs, name) for name in _TEACHER), runs.seed)
+    found = []
+    if pasted := _rows_alike(_same(setting, runs.student_loss), np.arange(len(runs))):
+        found.append(f"the same size, tokens, teacher, seed and loss, likely pasted twice: {first_few(pasted)}")
+    study = np.unique([group or "" for group in runs.group], return_inverse=True)[1]
+    _, first = np.unique(_same(setting, study, runs.student_loss), return_index=True)
+    seeded = np.sort(first[~np.isnan(runs.seed[first])])
+    if differing := _rows_alike(_same(setting, study), seeded):
+        found.append(f"the same size, tokens, teacher and seed, but different losses: {first_few(differing)}")
+    return found
+
+
+def _rows_alike(label: NDArray[np.intp], positions: NDArray[np.intp]) -> list[str]:
+    """Those of the positions that share a label, as `rows 1 and 3`, in the order of the first of them."""
+    together: dict[int, list[str]] = {}
+    for i in positions:
+        together.setdefault(int(label[i]), []).append(str(i + 1))
+    return [f"rows {', '.join(rows[:-1])} and {rows[-1]}" for rows in together.values() if len(rows) > 1]
+
+
+def _too_high(runs: Runs) -> list[str]:
+    median = float(np.median(runs.student_loss)) if len(runs) else 0.0
+    if median <= _WORST_LOSS:
+        return []
+    return [
+        f"half of the student losses are above {median:.3g} nats per token, worse than a uniform guess over 160k"
+        " entries (12 nats): are they in nats, and per token?"
+    ]

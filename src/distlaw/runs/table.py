@@ -42,13 +42,11 @@ class Table:
         path: Where it was read.
         rows: Number of rows.
         cells: The values of each column that was asked for.
-        header: All column names of the file.
     """
 
     path: Path
     rows: int
     cells: dict[str, list[Any]]
-    header: tuple[str, ...] = ()
 
     def __contains__(self, name: str) -> bool:
         return name in self.cells
@@ -63,12 +61,15 @@ class Table:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def read_table(path: Path, columns: Sequence[Column]) -> Table:
+def read_table(
+    path: Path, columns: Sequence[Column], *, why_refused: Callable[[str], str | None] | None = None
+) -> Table:
     """Read a table and check every cell of the columns that are known; others are ignored.
 
     Args:
         path: A .csv, .parquet, .jsonl or .ndjson file.
         columns: What the table may and must have.
+        why_refused: Given the name of a column of the file, says why no table may have it; None: it may.
 
     Returns:
         The table, with at least one row.
@@ -91,6 +92,9 @@ def read_table(path: Path, columns: Sequence[Column]) -> Table:
         raise ValueError(f"{shown}: cannot be read as a table ({one_line(error)})") from None
     if not rows:
         raise ValueError(f"{shown}: the table has no rows")
+    for reason in map(why_refused, header) if why_refused else ():
+        if reason is not None:
+            raise ValueError(f"{shown}: {reason}")
     found = _match_columns(shown, header, columns)
     problems: list[str] = []
     cells: dict[str, list[Any]] = {}
@@ -100,9 +104,14 @@ def read_table(path: Path, columns: Sequence[Column]) -> Table:
                 _read_cell(row[at], number, column, problems) for number, row in enumerate(rows, start=1)
             ]
     if problems:
-        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-        raise ValueError(f"{shown}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}")
-    return Table(path=path, rows=len(rows), cells=cells, header=tuple(header))
+        raise ValueError(f"{shown}: {first_few(problems)}")
+    return Table(path=path, rows=len(rows), cells=cells)
+
+
+def first_few(problems: Sequence[str]) -> str:
+    """Problems on one line: five, and the number of those left out."""
+    more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    return "; ".join(problems[:_SHOWN_PROBLEMS]) + more
 
 
 Rows = tuple[list[str], list[list[Any]]]
@@ -208,13 +217,16 @@ def write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
         path: Ends in .csv, .parquet, .jsonl or .ndjson.
 
     Raises:
-        ValueError: The name has another ending, or the file cannot be written.
+        ValueError: The name has another ending, or the file cannot be written; one line that names it.
     """
     suffix = path.suffix.lower()
     if suffix not in _READERS:
         raise ValueError(f"{one_line(path)}: the name must end in {', '.join(_READERS)}")
     with written_whole(path, "table") as temporary:
-        _write(columns, temporary, suffix)
+        try:
+            _write(columns, temporary, suffix)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{one_line(path)}: a text cannot be written as UTF-8 ({error.reason})") from None
 
 
 def _write(columns: Mapping[str, Sequence[Any]], path: Path, suffix: str) -> None:
