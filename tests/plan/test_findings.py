@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from distlaw.costs import PAPER_FAMILY, SCENARIOS
+from distlaw.laws import DEFAULT_LAW, optimal_teacher_loss, published
 from distlaw.plan import budget_grid, compute_crossovers, token_crossover
 
 SIZES = np.array([3e8, 1e9, 3e9, 1e10])
@@ -132,3 +133,36 @@ def test_finding_5_allocation(grid):
         assert pretraining[3, 0] == pytest.approx(0.81, abs=0.01)
     else:
         assert student[3, 0] > 0.7
+
+
+def test_the_default_law():
+    """Findings 1 to 5 under the default law, which was not tuned to them; the 300M student is the exception."""
+    law = published(DEFAULT_LAW).law
+    found = budget_grid(law, SIZES, COMPUTE)
+    leads = {scenario: found.lead(scenario) for scenario in SCENARIOS}
+    for lead in leads.values():
+        assert (lead[1:, -1] < 0).all()  # 1
+        assert 0.003 < lead[0, -1] < 0.004  # the exception: less than the law can tell
+    paid = compute_crossovers(law, SIZES[1:], [SCENARIOS["teacher-inference"]])["teacher-inference"]
+    np.testing.assert_allclose(paid.at, [5.36e21, 1.585e22, 1.464e23], rtol=0.01)
+    for scenario in ("teacher-pretraining", "teacher-pretraining-and-inference"):  # 2
+        assert (leads[scenario][1:] < 0).all()
+        assert (leads[scenario][0, :3] < 0).all()
+        assert leads[scenario][0].max() < 0.009
+    for scenario in ("best-case", "teacher-inference"):  # 3
+        assert (leads[scenario][:, :3] > 0).all()
+    sizes = np.geomspace(1e8, 1e10, 9)
+    log_loss = np.log(optimal_teacher_loss(law, sizes, 1e13, lowest=1.22))
+    line = np.polyfit(np.log(sizes), log_loss, 1)
+    assert np.abs(np.polyval(line, np.log(sizes)) - log_loss).max() < 0.006  # 4
+    best = found.distilled["teacher-inference"]
+    assert (best.teacher_params / SIZES[:, None]).max() < 3.4
+    assert (best.teacher_tokens / best.teacher_params).min() > 1e5
+    flops = found.distilled["teacher-pretraining-and-inference"].flops
+    student, logits, pretraining = (
+        part / flops.total for part in (flops.student_training, flops.teacher_logits, flops.teacher_training)
+    )
+    assert pretraining[0, 0] > 0.5  # 5
+    assert pretraining[0, -1] < 0.01
+    assert student[3, 0] > 0.75
+    assert [round(float(part[3, 8]), 2) for part in (student, logits, pretraining)] == [0.27, 0.31, 0.42]

@@ -1,12 +1,12 @@
 """`distlaw predict`: the loss of one student."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from distlaw.apps.options import ModelSize, Quantity, planning_law, vocabulary_warnings
+from distlaw.apps.options import ModelSize, Quantity, Size, planning_law, vocabulary_warnings
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.fit.fit import evaluate
 from distlaw.fit.lawfile import FittedLaw, find_law
-from distlaw.laws import DEFAULT_LAW, SupervisedLaw, optimal_teacher_loss
+from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw, optimal_teacher_loss
 from distlaw.plan import loss_from_bits_per_byte
 
 
@@ -42,31 +42,11 @@ def predict(
     found = find_law(law)
     student = student_params
     warnings = [*found.cautions, *vocabulary_warnings(student, found, "student")]
-    by_size = teacher_params is not None or teacher_tokens is not None
-    ways = [teacher_loss is not None, by_size, teacher_bits_per_byte is not None]
-    if sum(ways) > 1:
-        raise ValueError(
-            "the teacher is given twice: use one of --teacher-loss, --teacher-params with --teacher-tokens, and"
-            " --teacher-bits-per-byte with --bytes-per-token"
-        )
-    if by_size and (teacher_params is None or teacher_tokens is None):
-        missing = "--teacher-tokens" if teacher_tokens is None else "--teacher-params"
-        raise ValueError(f"{missing} is missing: a teacher's loss is estimated from its size and its tokens together")
-    if (teacher_bits_per_byte is None) != (bytes_per_token is None):
-        raise ValueError("--teacher-bits-per-byte and --bytes-per-token go together")
-
-    assumption = None
-    teacher = None
-    if teacher_params is not None and teacher_tokens is not None:
-        teacher = teacher_params
-        warnings += vocabulary_warnings(teacher, found, "teacher")
-        teacher_loss = float(found.supervised.loss(teacher.params, teacher_tokens))
-        assumption = "estimated from size and tokens by the law's supervised part"
-    elif teacher_bits_per_byte is not None and bytes_per_token is not None:
-        teacher_loss = loss_from_bits_per_byte(teacher_bits_per_byte, bytes_per_token)
-        assumption = "from bits per byte: assumes the teacher does as well through the law's tokenizer as its own"
-    elif teacher_loss is not None:
-        assumption = f"as given: must be nats per token on {found.data}"
+    teacher_loss, assumption = _teacher_loss(
+        found, teacher_loss, teacher_params, teacher_tokens, teacher_bits_per_byte, bytes_per_token
+    )
+    if teacher_params is not None:
+        warnings += vocabulary_warnings(teacher_params, found, "teacher")
 
     supervised_loss = float(found.supervised.loss(student.params, student_tokens))
     student_loss, best_teacher = supervised_loss, None
@@ -79,30 +59,20 @@ def predict(
     warnings += found.range_warnings(
         student_params=student.params,
         student_tokens=student_tokens,
-        teacher_params=None if teacher is None else teacher.params,
+        teacher_params=None if teacher_params is None else teacher_params.params,
         teacher_tokens=teacher_tokens,
         teacher_loss=teacher_loss,
     )
-    interval = None
-    if (
-        isinstance(found, FittedLaw)
-        and found.draws is not None
-        and (teacher_loss is not None or found.kind == "supervised")
-    ):
-        point = (
-            (student.params, student_tokens) if teacher_loss is None else (student.params, student_tokens, teacher_loss)
-        )
-        interval = np.percentile(evaluate(found.draws, tuple(np.asarray(x) for x in point)), [5, 95])
     result = {
         "law": law,
         "student_params": student.params,
         "student_tokens": student_tokens,
-        "teacher_params": None if teacher is None else teacher.params,
+        "teacher_params": None if teacher_params is None else teacher_params.params,
         "teacher_tokens": teacher_tokens,
         "teacher_loss": teacher_loss,
         "teacher_loss_from": assumption,
         "student_loss": student_loss,
-        "student_loss_interval_90": interval,
+        "student_loss_interval_90": _interval(found, student.params, student_tokens, teacher_loss),
         "supervised_loss": supervised_loss,
         "gain": supervised_loss - student_loss,
         "optimal_teacher_loss": best_teacher,
@@ -117,3 +87,49 @@ def predict(
     if student_loss > supervised_loss and not np.isclose(student_loss, supervised_loss):
         console().print("With this teacher the student ends worse than without one.")
     print_warnings(warnings)
+
+
+def _teacher_loss(
+    found: PublishedLaw,
+    loss: float | None,
+    params: Size | None,
+    tokens: float | None,
+    bits_per_byte: float | None,
+    bytes_per_token: float | None,
+) -> tuple[float | None, str | None]:
+    """The teacher's loss, from the one way in which it was given, and how it was come by; None without a teacher."""
+    by_size = params is not None or tokens is not None
+    if sum([loss is not None, by_size, bits_per_byte is not None]) > 1:
+        raise ValueError(
+            "the teacher is given twice: use one of --teacher-loss, --teacher-params with --teacher-tokens, and"
+            " --teacher-bits-per-byte with --bytes-per-token"
+        )
+    if by_size and (params is None or tokens is None):
+        missing = "--teacher-tokens" if tokens is None else "--teacher-params"
+        raise ValueError(f"{missing} is missing: a teacher's loss is estimated from its size and its tokens together")
+    if (bits_per_byte is None) != (bytes_per_token is None):
+        raise ValueError("--teacher-bits-per-byte and --bytes-per-token go together")
+    if params is not None and tokens is not None:
+        estimate = float(found.supervised.loss(params.params, tokens))
+        return estimate, "estimated from size and tokens by the law's supervised part"
+    if bits_per_byte is not None and bytes_per_token is not None:
+        return (
+            loss_from_bits_per_byte(bits_per_byte, bytes_per_token),
+            "from bits per byte: assumes the teacher does as well through the law's tokenizer as its own",
+        )
+    return loss, None if loss is None else f"as given: must be nats per token on {found.data}"
+
+
+def _interval(
+    found: PublishedLaw, student_params: float, student_tokens: float, teacher_loss: float | None
+) -> NDArray[np.float64] | None:
+    """90 % interval under the resamples of a law file; None where there are none."""
+    if not isinstance(found, FittedLaw) or found.draws is None:
+        return None
+    if isinstance(found.draws, SupervisedLaw):
+        many = found.draws.loss(student_params, student_tokens)
+    elif teacher_loss is not None:
+        many = found.draws.student_loss(student_params, student_tokens, teacher_loss)
+    else:
+        return None
+    return np.percentile(many, [5, 95])
