@@ -1,0 +1,1 @@
+"""Training and distilling for real: data, model, losses, loop, evaluation."""
