@@ -7,17 +7,36 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit.bootstrap import bootstrap, resample_weights
-from distlaw.fit.forms import FORMS, Form, Law
-from distlaw.fit.identify import not_identified
+from distlaw.fit.bootstrap import interval, leave_out_weights, refit, resample_weights
+from distlaw.fit.forms import FORMS, UNDER, Form, Law, joint_form
+from distlaw.fit.identify import Profile, identify
 from distlaw.fit.objective import CONSISTENCY_SIZES, Objective, best_teacher, make_chart
-from distlaw.laws import SupervisedLaw
+from distlaw.laws import DEFAULT_LAW, SupervisedLaw, published
 from distlaw.runs import Accuracy, Runs, accuracy
 
 Array = NDArray[np.float64]
 
 CONVERGED, AT_BOUND, NOT_CONVERGED = "converged", "at bound", "not converged"
+INTERVALS = ("percentile", "bca")
 _SAME_OPTIMUM = 1e-4  # relative objective; below it two starts have found the same
+_SAME_VALLEY = 0.05  # relative objective; a start that is further above the best will not come down to it
+_BITS = 1 / np.log(2)  # how much larger a loss in bits is than the same loss in nats
+
+
+@dataclass(frozen=True)
+class Caution:
+    """What a user should know about a fit.
+
+    Attributes:
+        kind: `runs`, `few-teachers`, `random-teacher`, `bits`, `other-data`, `resamples` or `law-taken-as-exact`.
+        text: The same in words.
+    """
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +45,8 @@ class FitSpec:
 
     Attributes:
         form: Key of `FORMS`.
+        joint: Whether a distillation form is fitted together with the supervised law under it, to runs of both kinds;
+            that law's coefficients are then named `supervised E` and so on.
         loss: `huber` (on log losses), `lad` (least absolute), `log-squared`, or `squared` (on losses themselves).
         delta: Where the Huber loss turns linear, in log loss; the field uses 1e-4 and 1e-3.
         fixed: Coefficients held at a value, as `{"gamma": 1.0}`.
@@ -35,11 +56,13 @@ class FitSpec:
         starts: Starts, from a scrambled grid (a Latin hypercube) over ranges that cover the paper's grid.
         resamples: Bootstrap resamples; 0 gives no intervals.
         clusters: What is resampled: `runs`, or all runs of a `teacher`, `student`, `seed` or `group` together.
+        intervals: `percentile`, or `bca` (bias-corrected and accelerated) at the price of one refit a run or cluster.
         level: Coverage of intervals.
         seed: Of starts and resamples.
     """
 
     form: str = "distillation"
+    joint: bool = False
     loss: str = "huber"
     delta: float = 1e-3
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -49,6 +72,7 @@ class FitSpec:
     starts: int = 128
     resamples: int = 4096
     clusters: str = "runs"
+    intervals: str = "percentile"
     level: float = 0.9
     seed: int = 0
 
@@ -61,12 +85,15 @@ class FitSpec:
             raise ValueError(f"below must be positive, got {self.below}")
         if not (np.isfinite(self.consistency) and self.consistency >= 0):
             raise ValueError(f"consistency must be 0 or more, got {self.consistency}")
-        if self.consistency and self.form == "supervised":
-            raise ValueError("consistency holds a distillation law to a supervised one; the supervised form has none")
+        if self.form == "supervised" and (self.consistency or self.joint):
+            word = "consistency holds" if self.consistency else "a joint fit ties"
+            raise ValueError(f"{word} a distillation law to a supervised one; the supervised form has none")
         if self.starts < 1:
             raise ValueError(f"starts must be 1 or more, got {self.starts}")
         if self.resamples < 0 or self.resamples == 1:
             raise ValueError(f"resamples must be 0 (none) or at least 2, got {self.resamples}")
+        if self.intervals not in INTERVALS:
+            raise ValueError(f"intervals '{self.intervals}' are unknown; choose {' or '.join(INTERVALS)}")
         if not 0 < self.level < 1:
             raise ValueError(f"level must be between 0 and 1, got {self.level}")
         if self.seed < 0:
@@ -87,10 +114,13 @@ class FitResult:
         at_bound: Coordinates on a bound.
         draws: Coordinates of each resample's fit, shape (resamples, p).
         draws_converged: Share of resamples that converged.
+        jackknife: Coordinates with each run or cluster left out, for BCa intervals; None for percentile ones.
         residuals: Log predicted over measured loss of each run.
         train: Errors on the fitted runs.
         consistency_error: Largest relative violation of infinite-data consistency; NaN for the supervised form.
-        not_identified: Coefficients that the runs do not determine, with the reason.
+        not_identified: Coordinates that the runs do not determine, with the reason.
+        profiles: The objective along each of them.
+        open_ranges: Coefficients that they move, and how far: a point estimate of these means nothing.
         fitted_range: Lowest and highest value of each quantity among the runs.
         fingerprint: Hash of the runs.
         warnings: What a user should know.
@@ -105,23 +135,26 @@ class FitResult:
     at_bound: tuple[str, ...]
     draws: Array
     draws_converged: float
+    jackknife: Array | None
     residuals: Array
     train: Accuracy
     consistency_error: float
     not_identified: Mapping[str, str]
+    profiles: Mapping[str, Profile]
+    open_ranges: Mapping[str, tuple[float, float]]
     fitted_range: Mapping[str, tuple[float, float]]
     fingerprint: str
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def form(self) -> Form:
         """The fitted form."""
-        return FORMS[self.spec.form]
+        return _form(self.spec)
 
     @property
     def law(self) -> Law:
         """The fitted law."""
-        return self.form.law(self.theta, self.supervised)
+        return self._law(self.theta)
 
     @property
     def coefficients(self) -> dict[str, float]:
@@ -130,14 +163,17 @@ class FitResult:
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Percentile intervals of the coefficients at the spec's level; empty without resamples."""
+        """Intervals of the coefficients at the spec's level; empty without resamples."""
         if not len(self.draws):
             return {}
-        tail = 50 * (1 - self.spec.level)
-        return {
-            name: (float(np.percentile(values, tail)), float(np.percentile(values, 100 - tail)))
-            for name, values in self.form.values(self.draws).items()
-        }
+        point, draws = self.form.values(self.theta), self.form.values(self.draws)
+        jackknife = None if self.jackknife is None else self.form.values(self.jackknife)
+        found = {}
+        for name, values in draws.items():
+            left_out = None if jackknife is None else jackknife[name][:, None]
+            low, high = interval(np.atleast_1d(point[name]), values[:, None], left_out, self.spec.level)
+            found[name] = (float(low[0]), float(high[0]))
+        return found
 
     def predict(self, *arguments: Array, noise: bool = False) -> tuple[Array, Array, Array]:
         """Predicted losses with intervals from the resamples.
@@ -153,15 +189,22 @@ class FitResult:
         middle = np.asarray(evaluate(self.law, arguments))
         if not len(self.draws):
             return middle, np.full(middle.shape, np.nan), np.full(middle.shape, np.nan)
-        many = evaluate(self.form.law(self.draws, self.supervised, trailing=1), arguments)
+        many = evaluate(self._law(self.draws, trailing=1), arguments)
         if noise:
             rng = np.random.default_rng(self.spec.seed)
             # Residuals of a fit are smaller than the errors of new runs by the freedom that the fit used.
             used = max(self.residuals.size - self.theta.size, 1)
             scatter = self.residuals * np.sqrt(self.residuals.size / used)
             many = many * np.exp(-rng.choice(scatter, size=many.shape))
-        tail = 50 * (1 - self.spec.level)
-        return middle, np.percentile(many, tail, axis=0), np.percentile(many, 100 - tail, axis=0)
+        left_out = None if self.jackknife is None else evaluate(self._law(self.jackknife, trailing=1), arguments)
+        return middle, *interval(middle, many, left_out, self.spec.level)
+
+    def _law(self, theta: Array, trailing: int = 0) -> Law:
+        return self.form.law(theta, None if self.spec.joint else self.supervised, trailing=trailing)
+
+
+def _form(spec: FitSpec) -> Form:
+    return joint_form(FORMS[spec.form]) if spec.joint else FORMS[spec.form]
 
 
 def evaluate(law: Law, arguments: tuple[Array, ...]) -> Array:
@@ -179,36 +222,38 @@ def fit_law(
     """Fit one form to runs.
 
     Minimises ``sum_i w_i Huber(log L_pred - log L_meas, delta) / delta`` (appendix F) from many starts at once with an
-    analytic Jacobian, then refits every bootstrap resample from the optimum. The supervised law is fitted first and
-    held while the distillation law is fitted, as in the paper.
+    analytic Jacobian, then refits every bootstrap resample from the optimum. As in the paper, the supervised law is
+    fitted first and held while the distillation law is fitted; a joint fit goes on from there with both laws free.
 
     Args:
-        runs: Supervised runs for the supervised form, distilled runs for the others; the rest is left out.
+        runs: Supervised runs for the supervised form, distilled runs for the others; the rest is left out. A joint fit
+            uses both.
         spec: How to fit.
-        supervised: The supervised law that a distillation form rests on.
+        supervised: The supervised law that a distillation form rests on; None for the supervised form and a joint fit.
         progress: Called with resamples done and their total.
 
     Raises:
         ValueError: The runs cannot determine the form, or the spec does not fit it; says what is missing.
     """
-    form = FORMS[spec.form]
-    if (form.kind == "distillation") != (supervised is not None):
-        raise ValueError(
-            f"form '{form.name}' {'needs' if form.kind == 'distillation' else 'takes no'} supervised law to rest on"
-        )
-    runs = runs.select(runs.distilled == (form.kind == "distillation"))
+    form = _form(spec)
+    if (form.kind == "distillation" and not spec.joint) != (supervised is not None):
+        needs = "needs a supervised law to rest on" if supervised is None else "takes no supervised law"
+        raise ValueError(f"form '{form.name}'{' fitted jointly' if spec.joint else ''} {needs}")
+    runs = runs.select(np.argsort(~runs.distilled, kind="stable"))  # distilled runs first, as the objective has them
+    if not spec.joint:
+        runs = runs.select(runs.distilled == (form.kind == "distillation"))
     chart = make_chart(form, spec.fixed, spec.tied)
-    warnings = _require_informative(runs, form, len(chart.names))
-    objective = Objective(
-        form, chart, runs, supervised, loss=spec.loss, delta=spec.delta, below=spec.below, consistency=spec.consistency
-    )
+    warnings = _require_informative(runs, form, chart.names, supervised)
+    objective = _objective(form, spec, runs, supervised)
     rng = np.random.default_rng(spec.seed)
-    found = objective.solve(latin_hypercube(rng, spec.starts, chart.start), objective.weights, tolerance=1e-9)
-    best = int(np.argmin(found.objective))
-    # The best start walks on to the optimum in every digit; the others only had to show which basin they are in.
-    final = objective.solve(found.theta[best : best + 1], objective.weights, tolerance=1e-10, damping=0.1, steps=5000)
+    starts, found = _search(runs, spec, supervised, rng)
+    # What ended near the best walks on, as a valley may be long; the rest is in another basin.
+    near = starts[found <= found.min() * (1 + _SAME_VALLEY)]
+    walked = objective.solve(near, objective.weights, tolerance=1e-10, damping=0.1, steps=1000)
+    best = int(np.argmin(walked.objective))
+    final = objective.solve(walked.theta[best : best + 1], objective.weights, tolerance=1e-10, damping=0.1, steps=5000)
     phi, value = final.theta[0], float(final.objective[0])
-    reached = float(np.mean(found.objective <= value * (1 + _SAME_OPTIMUM)))
+    reached = float(np.sum(walked.objective <= value * (1 + _SAME_OPTIMUM)) / spec.starts)
     at_bound = tuple(
         name
         for name, x, low, high in zip(chart.names, phi, chart.low, chart.high, strict=True)
@@ -220,31 +265,88 @@ def fit_law(
     residuals = objective(phi[None])[0][0][: len(runs)] if ok else np.full(len(runs), np.nan)
     if spec.loss == "squared" and ok:
         residuals = np.log1p(residuals / runs.student_loss)
-    draws, share = np.empty((0, theta.size)), float("nan")
+    draws, share, jackknife = np.empty((0, theta.size)), float("nan"), None
     if ok and spec.resamples:
-        counts = resample_weights(runs, spec.clusters, spec.resamples, rng)
-        draws, share = bootstrap(objective, phi, counts, progress=progress)
-    open_ends = not_identified(objective, phi, value) if ok else {}
+        draws, share = refit(
+            objective, phi, resample_weights(runs, spec.clusters, spec.resamples, rng), progress=progress
+        )
+        if spec.intervals == "bca":
+            jackknife, _ = refit(objective, phi, leave_out_weights(runs, spec.clusters))
+    open_ends = identify(objective, phi, value) if ok else None
     if share < 0.95:
-        warnings.append(f"{1 - share:.0%} of the resamples did not converge: intervals may be too narrow")
+        text = f"{1 - share:.0%} of the resamples did not converge: intervals may be too narrow"
+        warnings.append(Caution("resamples", text))
+    rests_on = law.supervised if law is not None and not isinstance(law, SupervisedLaw) else supervised
     return FitResult(
         spec=spec,
         status=NOT_CONVERGED if not ok else AT_BOUND if at_bound else CONVERGED,
         theta=theta,
-        supervised=supervised,
+        supervised=rests_on,
         objective=value,
         starts_reached=reached,
         at_bound=at_bound,
         draws=draws,
         draws_converged=share,
+        jackknife=jackknife,
         residuals=residuals,
         train=accuracy(np.exp(residuals) * runs.student_loss, runs.student_loss),
-        consistency_error=consistency_error(law, supervised) if law is not None and supervised else float("nan"),
-        not_identified=open_ends,
+        consistency_error=float("nan") if law is None or rests_on is None else consistency_error(law, rests_on),
+        not_identified=open_ends.not_identified if open_ends else {},
+        profiles=open_ends.profiles if open_ends else {},
+        open_ranges=open_ends.ranges if open_ends else {},
         fitted_range=_ranges(runs),
         fingerprint=fingerprint(runs),
         warnings=tuple(warnings),
     )
+
+
+def _objective(form: Form, spec: FitSpec, runs: Runs, supervised: SupervisedLaw | None) -> Objective:
+    known = set(form.coefficients)
+    fixed = {name: value for name, value in spec.fixed.items() if name in known}
+    tied = {name: other for name, other in spec.tied.items() if name in known and other in known}
+    return Objective(
+        form,
+        make_chart(form, fixed, tied),
+        runs,
+        supervised,
+        loss=spec.loss,
+        delta=spec.delta,
+        below=spec.below,
+        consistency=spec.consistency,
+    )
+
+
+def _search(
+    runs: Runs, spec: FitSpec, supervised: SupervisedLaw | None, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Where the starts end, free coordinates (starts, q), and the objective there.
+
+    What is hard to reach is approached in stages, each from the ends of the last: a distillation law under a held
+    supervised law and without a penalty, then with the penalty, then both laws free.
+    """
+    stages, theta_under = [], np.empty(0)
+    distilled, held = runs, supervised
+    if spec.joint:
+        distilled = runs.select(runs.distilled)
+        under = {name.removeprefix(UNDER): value for name, value in spec.fixed.items() if name.startswith(UNDER)}
+        alone = replace(spec, form="supervised", joint=False, consistency=0.0, fixed=under, tied={}, resamples=0)
+        first = fit_law(runs, alone)
+        held, theta_under = first.law, first.theta
+        assert isinstance(held, SupervisedLaw)
+    if spec.consistency:
+        stages.append(_objective(FORMS[spec.form], replace(spec, consistency=0.0), distilled, held))
+    stages.append(_objective(FORMS[spec.form], spec, distilled, held))
+    phi = latin_hypercube(rng, spec.starts, stages[0].chart.start)
+    found = stages[0].solve(phi, stages[0].weights, tolerance=1e-9)
+    for stage in stages[1:]:
+        found = stage.solve(found.theta, stage.weights, tolerance=1e-9, damping=0.1)
+    if spec.joint:
+        both = _objective(_form(spec), spec, runs, None)
+        theta = stages[-1].chart.theta(found.theta)
+        theta = np.concatenate([theta, np.tile(theta_under, (theta.shape[0], 1))], axis=1)
+        free = [both.form.names.index(name) for name in both.chart.names]
+        found = both.solve(theta[:, free], both.weights, tolerance=1e-9, damping=0.1)
+    return found.theta, found.objective
 
 
 def latin_hypercube(rng: np.random.Generator, count: int, limits: Array) -> Array:
@@ -257,14 +359,10 @@ def latin_hypercube(rng: np.random.Generator, count: int, limits: Array) -> Arra
 def consistency_error(law: Law, supervised: SupervisedLaw) -> float:
     """Largest relative violation of infinite-data consistency for N in [1e8, 1e11] (appendix E.6, eq. 35-37)."""
     assert not isinstance(law, SupervisedLaw)
-    teacher = _best_teacher_of(law, supervised)
+    wide = replace(law, **{n: np.reshape(v, (1, 1, 1)) for n, v in vars(law).items() if n != "supervised"})
+    teacher = best_teacher(wide, CONSISTENCY_SIZES)[0]
     distilled = law.student_loss(CONSISTENCY_SIZES, 1e30, teacher)
     return float(np.abs(distilled / supervised.infinite_data_loss(CONSISTENCY_SIZES) - 1).max())
-
-
-def _best_teacher_of(law: Law, supervised: SupervisedLaw) -> Array:
-    wide = replace(law, **{n: np.reshape(v, (1, 1, 1)) for n, v in vars(law).items() if n != "supervised"})
-    return best_teacher(wide, CONSISTENCY_SIZES, supervised)[0]
 
 
 def fingerprint(runs: Runs) -> str:
@@ -273,33 +371,82 @@ def fingerprint(runs: Runs) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(c, dtype="<f8").tobytes() for c in columns)).hexdigest()[:16]
 
 
-def _require_informative(runs: Runs, form: Form, free: int) -> list[str]:
-    kind = "distilled" if form.kind == "distillation" else "supervised"
+def _require_informative(
+    runs: Runs, form: Form, free: tuple[str, ...], supervised: SupervisedLaw | None
+) -> list[Caution]:
+    warnings = [Caution("runs", text) for text in runs.warnings()]
+    own = sum(UNDER not in name for name in free)
+    if form.kind == "supervised" or own < len(free):
+        alone = runs.select(~runs.distilled)
+        _require_runs(alone, "supervised", own if form.kind == "supervised" else len(free) - own)
+        _require_spread(alone, "student_params", "student_tokens")
+        ratio = np.log(alone.student_tokens / alone.student_params)
+        if np.ptp(ratio) < 0.05:
+            raise ValueError(
+                f"all runs have {np.exp(ratio.mean()):.3g} tokens per parameter: size and data cannot be told apart on"
+                " one ray; add runs at another ratio"
+            )
+        warnings += _doubt_nats(alone.student_loss, published(DEFAULT_LAW).supervised, alone)
+    if form.kind == "distillation":
+        distilled = runs.select(runs.distilled)
+        _require_runs(distilled, "distilled", own)
+        _require_spread(distilled, "student_params", "student_tokens", "teacher_loss")
+        worst = float(distilled.teacher_loss.max())
+        if worst > np.log(300_000):
+            text = f"a teacher has {worst:.3g} nats, worse than a uniform guess over any vocabulary in use"
+            warnings.append(Caution("random-teacher", text))
+        if np.unique(np.round(distilled.teacher_loss, 6)).size < 4:
+            text = "fewer than four teacher losses: the form of their effect is taken on trust"
+            warnings.append(Caution("few-teachers", text))
+        if supervised is not None:
+            warnings += _doubt_law(distilled, supervised)
+    return warnings
+
+
+def _require_runs(runs: Runs, kind: str, free: int) -> None:
     if len(runs) < free + 3:
         raise ValueError(
             f"{len(runs)} {kind} runs are too few for {free} free coefficients: at least {free + 3} are needed"
         )
-    columns = {"student_params": runs.student_params, "student_tokens": runs.student_tokens}
-    if form.kind == "distillation":
-        columns["teacher_loss"] = runs.teacher_loss
-    for name, values in columns.items():
+
+
+def _require_spread(runs: Runs, *columns: str) -> None:
+    for name in columns:
+        values = getattr(runs, name)
         if np.ptp(np.log(values)) < 1e-6:
             what = "one teacher loss only" if name == "teacher_loss" else f"{name} is the same in all runs"
             raise ValueError(f"{what} ({values[0]:g}): the runs say nothing about its effect")
-    ratio = np.log(runs.student_tokens / runs.student_params)
-    if np.ptp(ratio) < 0.05 and form.kind == "supervised":
-        raise ValueError(
-            f"all runs have {np.exp(ratio.mean()):.3g} tokens per parameter: size and data cannot be told apart on one"
-            " ray; add runs at another ratio"
-        )
-    warnings = list(runs.warnings())
-    if form.kind == "distillation":
-        worst = float(runs.teacher_loss.max())
-        if worst > np.log(300_000):
-            warnings.append(f"a teacher has {worst:.3g} nats, worse than a uniform guess over any vocabulary in use")
-        if np.unique(np.round(runs.teacher_loss, 6)).size < 4:
-            warnings.append("fewer than four teacher losses: the form of their effect is taken on trust")
-    return warnings
+
+
+def _doubt_law(runs: Runs, supervised: SupervisedLaw) -> list[Caution]:
+    """Under its best teacher a student ends near what it reaches alone; far from it, the units or the data differ."""
+    student = runs.student_of_each()
+    best = np.full(int(student.max()) + 1, np.inf)
+    np.minimum.at(best, student, runs.student_loss)
+    first = np.unique(student, return_index=True)[1]
+    chosen = runs.select(first)
+    if doubts := _doubt_nats(best, supervised, chosen):
+        return doubts
+    ratio = float(np.median(best / supervised.loss(chosen.student_params, chosen.student_tokens)))
+    if abs(np.log(ratio)) < np.log(1.2):
+        return []
+    text = (
+        f"the best run of a student ends at {ratio:.2f} times the loss that the supervised law gives it: that law seems"
+        " to be of other data; rest on one fitted to your own"
+    )
+    return [Caution("other-data", text)]
+
+
+def _doubt_nats(losses: Array, supervised: SupervisedLaw, runs: Runs) -> list[Caution]:
+    """Whether losses are what a supervised law says, times the bits in a nat, by the middle half of the runs."""
+    low, middle, high = np.percentile(losses / supervised.loss(runs.student_params, runs.student_tokens), [25, 50, 75])
+    if not (abs(middle / _BITS - 1) < 0.06 and high / low < 1.1):
+        return []
+    text = (
+        f"losses are about {middle:.2f} times what is usual for these sizes and tokens, and bits are 1.44 times nats: are"
+        " they in bits? Then multiply them by ln 2 = 0.6931"
+    )
+    return [Caution("bits", text)]
 
 
 def _ranges(runs: Runs) -> dict[str, tuple[float, float]]:

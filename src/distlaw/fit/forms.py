@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.laws import DistillationLaw, EffectiveTokensLaw, ExponentialLaw, SupervisedLaw
+from distlaw.laws import DistillationLaw, EffectiveTokensLaw, ExponentialLaw, PeakedTokensLaw, SupervisedLaw
 
 Array = NDArray[np.float64]
-Law = SupervisedLaw | DistillationLaw | ExponentialLaw | EffectiveTokensLaw
+StudentForm = DistillationLaw | ExponentialLaw | EffectiveTokensLaw | PeakedTokensLaw
+Law = SupervisedLaw | StudentForm
 
 
 @dataclass(frozen=True)
@@ -215,4 +216,61 @@ BEST_TEACHER_TOKENS = Form(
     make=EffectiveTokensLaw,
 )
 
-FORMS = {form.name: form for form in (SUPERVISED, DISTILLATION, EXPONENTIAL, EFFECTIVE_TOKENS, BEST_TEACHER_TOKENS)}
+PEAKED_TOKENS = Form(
+    name="peaked-tokens",
+    kind="distillation",
+    coordinates=(
+        *_KAPPA,
+        Coordinate("growth", (-0.5, 2.0), (-5.0, 5.0)),
+        Coordinate("log lead", (-2.0, 0.5), (-4.0, 2.0)),
+    ),
+    coefficients=("kappa", "m", "growth", "lead"),
+    to_coefficients=lambda c: {
+        "kappa": np.exp(c["log kappa"]),
+        "m": np.exp(c["log m"]),
+        "growth": c["growth"],
+        "lead": np.exp(c["log lead"]),
+    },
+    chain=_logs("kappa", "m", "lead"),
+    make=PeakedTokensLaw,
+)
+
+FORMS = {
+    form.name: form
+    for form in (SUPERVISED, DISTILLATION, EXPONENTIAL, EFFECTIVE_TOKENS, BEST_TEACHER_TOKENS, PEAKED_TOKENS)
+}
+
+UNDER = "supervised "
+"""Before the name of a coefficient of the supervised law where both laws are fitted at once."""
+
+
+def joint_form(form: Form) -> Form:
+    """A distillation form with the coefficients of the supervised law under it free as well, named `supervised E`."""
+
+    def own(by_name: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: value for name, value in by_name.items() if UNDER not in name}
+
+    def under(by_name: Mapping[str, Array]) -> dict[str, Array]:
+        return {name.replace(UNDER, ""): value for name, value in by_name.items() if UNDER in name}
+
+    def prefixed(by_name: Mapping[str, Array]) -> dict[str, Array]:
+        return {_under(name): value for name, value in by_name.items()}
+
+    def make(**coefficients: Array) -> Law:
+        return form.make(supervised=SUPERVISED.make(**under(coefficients)), **own(coefficients))
+
+    return Form(
+        name=form.name,
+        kind=form.kind,
+        coordinates=form.coordinates
+        + tuple(Coordinate(_under(c.name), c.start, c.bounds) for c in SUPERVISED.coordinates),
+        coefficients=form.coefficients + tuple(_under(name) for name in SUPERVISED.coefficients),
+        to_coefficients=lambda c: form.to_coefficients(own(c)) | prefixed(SUPERVISED.to_coefficients(under(c))),
+        chain=lambda g, v: form.chain(own(g), own(v)) | prefixed(SUPERVISED.chain(under(g), under(v))),
+        make=make,
+    )
+
+
+def _under(name: str) -> str:
+    """`supervised alpha` for `alpha`, `log supervised A` for `log A`."""
+    return f"log {UNDER}{name[4:]}" if name.startswith("log ") else f"{UNDER}{name}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.fit import NOT_CONVERGED, FitResult
-from distlaw.fit.forms import FORMS, Law
+from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
 from distlaw.laws import PublishedLaw, SupervisedLaw, published, published_names
 from distlaw.runs import one_line, written_whole
 
@@ -39,11 +39,7 @@ class FittedLaw(PublishedLaw):
         if self.draws is None:
             return []
         chosen = np.unique(np.linspace(0, self.count - 1, min(most, self.count)).astype(int))
-        names = [n for n in vars(self.draws) if n != "supervised"]
-        return [
-            replace(self.draws, **{n: float(np.broadcast_to(getattr(self.draws, n), self.count)[i]) for n in names})
-            for i in chosen
-        ]
+        return [_draw(self.draws, int(i)) for i in chosen]
 
 
 def write_law(
@@ -70,10 +66,12 @@ def write_law(
         "format": FORMAT,
         "name": name,
         "form": fit.spec.form,
-        "coefficients": fit.coefficients,
+        "joint": fit.spec.joint,
+        "coefficients": {name: value for name, value in fit.coefficients.items() if UNDER not in name},
         "supervised": None if fit.supervised is None else {k: float(v) for k, v in vars(fit.supervised).items()},
         "intervals": fit.intervals,
         "interval_level": fit.spec.level,
+        "interval_kind": fit.spec.intervals,
         "loss": fit.spec.loss,
         "delta": fit.spec.delta,
         "clusters": fit.spec.clusters,
@@ -82,6 +80,7 @@ def write_law(
         "objective": fit.objective,
         "starts_reached": fit.starts_reached,
         "not_identified": dict(fit.not_identified),
+        "open_ranges": dict(fit.open_ranges),
         "train": vars(fit.train),
         "consistency_error": fit.consistency_error,
         "residual_std": float(fit.residuals.std()),
@@ -90,7 +89,7 @@ def write_law(
         "fingerprint": fit.fingerprint,
         "source": source,
         "data": data,
-        "warnings": list(fit.warnings),
+        "warnings": [str(warning) for warning in fit.warnings],
         **(extra or {}),
         "draws": {"shape": list(fit.draws.shape), "float64": _pack(fit.draws)},
     }
@@ -120,10 +119,12 @@ def read_law(path: Path) -> FittedLaw:
         supervised = None if rest is None else SupervisedLaw(**{k: float(v) for k, v in rest.items()})
         base = {} if supervised is None else {"supervised": supervised}
         law = form.make(**base, **{name: float(content["coefficients"][name]) for name in form.coefficients})
+        joint = content.get("joint", False) is True
+        spread = joint_form(form) if joint else form
         count, width = (int(n) for n in content["draws"]["shape"])
         draws = _unpack(content["draws"]["float64"], count, width)
-        if count and width != len(form.names):
-            raise ValueError(f"draws have {width} coordinates, form '{form.name}' has {len(form.names)}")
+        if count and width != len(spread.names):
+            raise ValueError(f"draws have {width} coordinates, form '{form.name}' has {len(spread.names)}")
         return FittedLaw(
             name=str(content["name"]),
             law=law,
@@ -137,7 +138,7 @@ def read_law(path: Path) -> FittedLaw:
             cautions=tuple(
                 f"{name} is not determined by the runs: {why}" for name, why in content["not_identified"].items()
             ),
-            draws=form.law(draws, supervised) if count else None,
+            draws=None if not count else spread.law(draws, None if joint else supervised),
             count=count,
             noise=float(content["residual_std"]),
         )
@@ -158,6 +159,17 @@ def find_law(name: str) -> PublishedLaw:
             f"law '{one_line(name, 60)}' is unknown; choose one of {', '.join(published_names())}, or a law file, .json"
         )
     return published(name)
+
+
+def _draw(many: Any, i: int) -> Any:  # noqa: ANN401
+    """One of many laws in one; the supervised law under them may be one or many as well."""
+    one = {}
+    for name, value in vars(many).items():
+        if isinstance(value, SupervisedLaw):
+            one[name] = _draw(value, i)
+        else:
+            one[name] = float(value[i]) if isinstance(value, np.ndarray) else value
+    return replace(many, **one)
 
 
 def _pack(draws: Array) -> str:

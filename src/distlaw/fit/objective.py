@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit.forms import Form
+from distlaw.fit.forms import UNDER, Form, Law
 from distlaw.fit.solver import Solution, minimise_huber
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
@@ -112,6 +112,8 @@ class Objective:
 
     The first n residuals belong to the runs: log predicted over measured loss, or their difference for the `squared`
     loss. With a consistency penalty thirteen more follow, log of min over L_T of L_S(N, inf, L_T) over L(N, inf).
+
+    A joint form takes distilled runs followed by supervised ones; any other takes runs of its kind.
     """
 
     def __init__(
@@ -129,9 +131,11 @@ class Objective:
         if loss not in LOSSES:
             raise ValueError(f"loss '{loss}' is unknown; choose one of {', '.join(LOSSES)}")
         self.form, self.chart, self.supervised, self.loss = form, chart, supervised, loss
-        self.arguments = (runs.student_params, runs.student_tokens)
-        if form.kind == "distillation":
-            self.arguments += (runs.teacher_loss,)
+        distilled = int(runs.distilled.sum())
+        first, rest = runs.select(slice(0, distilled)), runs.select(slice(distilled, None))
+        self.distilled = (first.student_params, first.student_tokens, first.teacher_loss)
+        self.alone = (rest.student_params, rest.student_tokens)
+        self.joint = form.kind == "distillation" and supervised is None
         self.measured = runs.student_loss
         self.below, self.consistency = below, consistency
         turn = {"huber": delta, "lad": 1e-6}.get(loss, np.inf)
@@ -151,7 +155,11 @@ class Objective:
         """Residuals (S, n) and Jacobian (S, n, q) at free coordinates (S, q)."""
         theta = self.chart.theta(phi)
         law = self.form.law(theta, self.supervised, trailing=1)
-        predicted, J = self._predict(law, theta, self.arguments)
+        if self.joint:
+            parts = [self._predict(law, theta, self.distilled), self._predict_alone(law, theta)]
+            predicted, J = (np.concatenate(column, axis=1) for column in zip(*parts, strict=True))
+        else:
+            predicted, J = self._predict(law, theta, self.distilled if self.supervised else self.alone)
         if self.loss == "squared":
             r = predicted - self.measured
         else:
@@ -163,7 +171,15 @@ class Objective:
         return r, J @ self.chart.M
 
     def solve(
-        self, phi: Array, weights: Array, *, tolerance: float, damping: float = 1.0, steps: int = 200
+        self,
+        phi: Array,
+        weights: Array,
+        *,
+        tolerance: float,
+        damping: float = 1.0,
+        steps: int = 200,
+        low: Array | None = None,
+        high: Array | None = None,
     ) -> Solution:
         """Minimise from each row of phi; least absolute deviations by way of ever sharper Huber losses.
 
@@ -173,57 +189,81 @@ class Objective:
             tolerance: See `minimise_huber`.
             damping: See `minimise_huber`.
             steps: See `minimise_huber`.
+            low: Lower bounds, shape (q,); those of the chart by default.
+            high: Upper bounds.
         """
-        turns = [1e-3, 1e-4, 1e-5] if self.loss == "lad" else []
-        for turn in turns:
-            sharper = np.where(np.isinf(self.delta), np.inf, turn)
-            phi = self._minimise(phi, weights, sharper, tolerance, damping, steps).theta
-        return self._minimise(phi, weights, self.delta, tolerance, damping, steps)
+        found = None
+        for turn in (1e-3, 1e-4, 1e-5, None) if self.loss == "lad" else (None,):
+            found = minimise_huber(
+                self,
+                phi if found is None else found.theta,
+                weights=weights,
+                delta=self.delta if turn is None else np.where(np.isinf(self.delta), np.inf, turn),
+                low=self.chart.low if low is None else low,
+                high=self.chart.high if high is None else high,
+                below=self.below,
+                tolerance=tolerance,
+                damping=damping,
+                steps=steps,
+            )
+        assert found is not None
+        return found
 
-    def _minimise(
-        self, phi: Array, weights: Array, delta: Array, tolerance: float, damping: float, steps: int
-    ) -> Solution:
-        return minimise_huber(
-            self,
-            phi,
-            weights=weights,
-            delta=delta,
-            low=self.chart.low,
-            high=self.chart.high,
-            below=self.below,
-            tolerance=tolerance,
-            damping=damping,
-            steps=steps,
-        )
-
-    def _predict(self, law, theta: Array, arguments: tuple[Array, ...]) -> tuple[Array, Array]:  # noqa: ANN001
+    def _predict(self, law: Law, theta: Array, arguments: tuple[Array, ...]) -> tuple[Array, Array]:
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             predicted, gradient = law.coefficient_gradient(*arguments)
-            values = {name: np.asarray(value)[..., None] for name, value in self.form.values(theta).items()}
-            by_coordinate = self.form.chain(gradient, values)
-        J = np.empty((*predicted.shape, len(self.form.names)))
+            if self.joint:
+                assert not isinstance(law, SupervisedLaw)
+                gradient = gradient | _prefixed(law.supervised_gradient(*arguments))
+            return predicted, self._by_coordinate(theta, predicted.shape, gradient)
+
+    def _predict_alone(self, law: Law, theta: Array) -> tuple[Array, Array]:
+        """The supervised runs of a joint fit: only the coefficients of the supervised law move them."""
+        assert not isinstance(law, SupervisedLaw)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            predicted, gradient = law.supervised.coefficient_gradient(*self.alone)
+            nothing = dict.fromkeys((n for n in self.form.coefficients if UNDER not in n), np.zeros(1))
+            return predicted, self._by_coordinate(theta, predicted.shape, nothing | _prefixed(gradient))
+
+    def _by_coordinate(self, theta: Array, shape: tuple[int, ...], gradient: Mapping[str, Array]) -> Array:
+        values = {name: np.asarray(value)[..., None] for name, value in self.form.values(theta).items()}
+        by_coordinate = self.form.chain(gradient, values)
+        J = np.empty((*shape, len(self.form.names)))
         for i, name in enumerate(self.form.names):
             J[:, :, i] = by_coordinate[name]
-        return predicted, J
+        return J
 
-    def _inconsistency(self, law, theta: Array) -> tuple[Array, Array]:  # noqa: ANN001
+    def _inconsistency(self, law: Law, theta: Array) -> tuple[Array, Array]:
         """Log violation at each size, and its Jacobian: by the envelope theorem the partial one at the best teacher."""
-        assert self.supervised is not None
-        sizes = CONSISTENCY_SIZES
-        limit = self.supervised.infinite_data_loss(sizes)
-        best = best_teacher(self.form.law(theta, self.supervised, trailing=2), sizes, self.supervised)
-        predicted, J = self._predict(law, theta, (sizes, np.full(sizes.size, _ENDLESS), best))
-        return np.log(predicted) - np.log(limit), J / predicted[:, :, None]
+        assert not isinstance(law, SupervisedLaw)
+        sizes, endless = CONSISTENCY_SIZES, np.full(CONSISTENCY_SIZES.size, _ENDLESS)
+        best = best_teacher(self.form.law(theta, self.supervised, trailing=2), sizes)
+        predicted, J = self._predict(law, theta, (sizes, endless, best))
+        J = J / predicted[:, :, None]
+        limit = law.supervised.infinite_data_loss(sizes)
+        if self.joint:
+            limit, gradient = law.supervised.coefficient_gradient(sizes, endless)
+            nothing = dict.fromkeys((n for n in self.form.coefficients if UNDER not in n), np.zeros(1))
+            J = J - self._by_coordinate(theta, limit.shape, nothing | _prefixed(gradient)) / limit[:, :, None]
+        return np.log(predicted) - np.log(limit), J
 
 
-def best_teacher(law, sizes: Array, supervised: SupervisedLaw) -> Array:  # noqa: ANN001
+def _prefixed(gradient: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"{UNDER}{name}": derivative for name, derivative in gradient.items()}
+
+
+def best_teacher(law: Law, sizes: Array) -> Array:
     """L_T with the lowest L_S(N, inf, L_T) for laws of coefficient shape (S, 1, 1): shape (S, sizes)."""
-    grid = np.geomspace(float(np.min(supervised.E)) * (1 + 1e-6), 6.0, _TEACHERS)
+    assert not isinstance(law, SupervisedLaw)
+    lowest = np.asarray(law.supervised.E) * (1 + 1e-6)
+    step = np.log(np.maximum(6.0, 2 * lowest) / lowest) / (_TEACHERS - 1)
+    grid = lowest * np.exp(step * np.arange(_TEACHERS))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         loss = law.student_loss(sizes[:, None], _ENDLESS, grid)
+    grid, step = np.broadcast_to(grid, loss.shape), np.broadcast_to(step, loss[..., :1].shape)[..., 0]
     index = np.clip(np.argmin(loss, axis=2), 1, _TEACHERS - 2)[..., None]
     f0, f1, f2 = (np.take_along_axis(loss, index + s, axis=2)[..., 0] for s in (-1, 0, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = 0.5 * (f0 - f2) / (f0 - 2 * f1 + f2)
     shift = np.where(np.isfinite(shift), np.clip(shift, -1.0, 1.0), 0.0)
-    return np.exp(np.log(grid[index[..., 0]]) + shift * np.log(grid[1] / grid[0]))
+    return np.take_along_axis(grid, index, axis=2)[..., 0] * np.exp(shift * step)

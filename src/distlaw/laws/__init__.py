@@ -2,7 +2,7 @@
 
 from distlaw.laws.base import StudentLaw, TeacherLaw, optimal_teacher_loss
 from distlaw.laws.distillation import DistillationLaw
-from distlaw.laws.effective_tokens import EffectiveTokensLaw
+from distlaw.laws.effective_tokens import EffectiveTokensLaw, PeakedTokensLaw, TokenWorthLaw
 from distlaw.laws.exponential import ExponentialLaw
 from distlaw.laws.published import DEFAULT_LAW, PublishedLaw, published, published_names
 from distlaw.laws.supervised import SupervisedLaw
@@ -12,10 +12,12 @@ __all__ = [
     "DistillationLaw",
     "EffectiveTokensLaw",
     "ExponentialLaw",
+    "PeakedTokensLaw",
     "PublishedLaw",
     "StudentLaw",
     "SupervisedLaw",
     "TeacherLaw",
+    "TokenWorthLaw",
     "optimal_teacher_loss",
     "published",
     "published_names",

@@ -108,8 +108,7 @@ class DistillationLaw:
             L_T: Teacher cross-entropy, nats per token, > 0 and finite.
 
         Returns:
-            L_S and, by name, dL_S/d(coefficient), each broadcast over the arguments and the coefficients. `reference`
-            is dL_S/dL~_S, through which the coefficients of the supervised law act.
+            L_S and, by name, dL_S/d(coefficient), each broadcast over the arguments and the coefficients.
         """
         terms = self._terms(N_S, D_S, L_T)
         by_size = self.gamma * terms.excess * np.exp(terms.size - terms.both)
@@ -126,8 +125,14 @@ class DistillationLaw:
             "c1": -self.f1 * by_depth,
             "f1": terms.u * by_turn - self.c1 * by_depth,
             "d1": by_turn / self.d1,
-            "reference": by_turn / terms.reference,
         }
+
+    def supervised_gradient(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> dict[str, Array]:
+        """Derivative of L_S with respect to each coefficient of the supervised law, which acts through L~_S alone."""
+        terms = self._terms(N_S, D_S, L_T)
+        by_reference = self.c1 * terms.after * terms.excess / terms.reference
+        _, reference = self.supervised.coefficient_gradient(N_S, D_S)
+        return {name: by_reference * slope for name, slope in reference.items()}
 
     def optimal_teacher_loss(self, N_S: ArrayLike, D_S: ArrayLike) -> Array:
         """L_T that gives this student the lowest loss (global minimum over L_T in (E, 100]).

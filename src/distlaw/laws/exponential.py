@@ -87,6 +87,13 @@ class ExponentialLaw:
             "s": -terms.ratio * (terms.turn * excess),
         }
 
+    def supervised_gradient(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> dict[str, Array]:
+        """Derivative of L_S with respect to each coefficient of the supervised law, which acts through L~_S alone."""
+        terms = self._terms(N_S, D_S, L_T)
+        value, reference = self.supervised.coefficient_gradient(N_S, D_S)
+        by_reference = self.s * terms.turn * terms.excess / value
+        return {name: by_reference * slope for name, slope in reference.items()}
+
     def _terms(self, N_S: ArrayLike, D_S: ArrayLike, L_T: ArrayLike) -> "_Terms":
         log_N, log_D = log_of(N_S, "student size N_S"), log_of(D_S, "student tokens D_S")
         log_L = log_of(L_T, "teacher loss L_T")
