@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import least_squares
 
 from distlaw.fit import (
@@ -18,10 +19,11 @@ from distlaw.fit import (
     rolling_folds,
     score,
 )
-from distlaw.fit.bootstrap import resample_weights
+from distlaw.fit.bootstrap import cluster_of_each, interval, leave_out_weights, resample_weights
 from distlaw.fit.fit import latin_hypercube
+from distlaw.fit.forms import joint_form
 from distlaw.fit.objective import Objective, make_chart
-from distlaw.laws import EffectiveTokensLaw, published
+from distlaw.laws import EffectiveTokensLaw, PeakedTokensLaw, published
 from distlaw.runs import Runs, read_runs
 
 CHINCHILLA = published("besiroglu2024").supervised
@@ -75,7 +77,9 @@ def test_reaches_the_optimum_that_scipy_finds():
     assert ours.objective <= theirs.cost / 1e-3 * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("form", ["supervised", "distillation", "exponential", "effective-tokens-best-teacher"])
+@pytest.mark.parametrize(
+    "form", ["supervised", "distillation", "exponential", "effective-tokens-best-teacher", "peaked-tokens"]
+)
 def test_jacobian_matches_central_differences(form):
     supervised = None if form == "supervised" else PRINTED.supervised
     runs = supervised_runs() if supervised is None else distilled_runs(PRINTED)
@@ -295,3 +299,142 @@ def test_published_weak_students():
     assert penalised.train.mean_abs_rel_error - free.train.mean_abs_rel_error < 2e-4
     assert free.train.mean_abs_rel_error == pytest.approx(0.0023, abs=5e-5)
     assert "log d1" in free.not_identified
+
+
+def both_kinds(noise=0.003, seed=0):
+    law = PeakedTokensLaw(supervised=PRINTED.supervised, kappa=1.6, m=22, growth=0.96, lead=0.41)
+    alone = supervised_runs(noise, seed + 1, law=PRINTED.supervised)
+    distilled = distilled_runs(law, noise, seed)
+    mixed = {name: np.concatenate([values, getattr(distilled, name)]) for name, values in vars(alone).items()}
+    return law, Runs(**mixed)
+
+
+@pytest.mark.parametrize("form", ["distillation", "peaked-tokens"])
+def test_jacobian_of_a_joint_fit_matches_central_differences(form):
+    _, runs = both_kinds()
+    runs = runs.select(np.argsort(~runs.distilled, kind="stable"))
+    chart = make_chart(joint_form(FORMS[form]), {"supervised gamma": 0.452}, {"supervised beta": "supervised alpha"})
+    assert len(chart.names) == len(FORMS[form].names) + 4
+    objective = Objective(joint_form(FORMS[form]), chart, runs, None, loss="huber", delta=1e-3, consistency=1.0)
+    # Near the truth, where the penalty's best teacher is one of its own and not the end of its range.
+    at = {"log A": 7.7, "log B": 10.1, "alpha": 0.32, "beta": 0.4, "gamma": 0.76, "c0": 2.5, "log k": 1.0, "log s": 2.3}
+    at |= {"log d1": 0.3, "log kappa": 0.5, "log m": 3.0, "growth": 0.9, "log lead": -0.9}
+    at |= {"supervised alpha": 0.41, "log supervised A": 8.1, "log supervised B": 9.8, "log supervised E": 0.2}
+    phi = np.array([[at[name] for name in chart.names]])
+    r, J = objective(phi)
+    assert r.shape == (1, len(runs) + 13)
+    for i, name in enumerate(chart.names):
+        h = 1e-6 * np.eye(phi.shape[1])[i]
+        numeric = (objective(phi + h)[0] - objective(phi - h)[0]) / 2e-6
+        # Rows of the penalty are right to the grid on which its best teacher is found.
+        np.testing.assert_allclose(J[0, : len(runs), i], numeric[0, : len(runs)], rtol=1e-4, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(J[0, len(runs) :, i], numeric[0, len(runs) :], rtol=0.05, atol=5e-3, err_msg=name)
+
+
+def test_joint_fit_recovers_both_laws():
+    truth, runs = both_kinds()
+    fit = fit_law(runs, FitSpec(form="peaked-tokens", joint=True, resamples=300, starts=32))
+    assert fit.status == CONVERGED
+    assert fit.law.supervised == fit.supervised
+    known = {f"supervised {name}": value for name, value in vars(truth.supervised).items()}
+    known |= {name: value for name, value in vars(truth).items() if name != "supervised"}
+    assert set(fit.coefficients) == set(known) == set(fit.intervals)
+    for name, (low, high) in fit.intervals.items():
+        width = high - low
+        assert low - width / 2 <= known[name] <= high + width / 2, name
+    # The draws move both laws, so a prediction without any teacher has an interval too.
+    N, D, L_T = np.array([1e10]), np.array([4e11]), np.array([1.95])
+    middle, low, high = fit.predict(N, D, L_T)
+    assert middle[0] == pytest.approx(truth.student_loss(N, D, L_T)[0], rel=5e-3)
+    held = fit_law(runs, FitSpec(form="peaked-tokens", resamples=300, starts=32), supervised=truth.supervised)
+    _, held_low, held_high = held.predict(N, D, L_T)
+    assert high[0] - low[0] > held_high[0] - held_low[0]
+
+
+def test_what_a_joint_fit_takes():
+    _, runs = both_kinds()
+    spec = FitSpec(form="peaked-tokens", joint=True, resamples=0)
+    with pytest.raises(ValueError, match=r"fitted jointly takes no supervised law"):
+        fit_law(runs, spec, supervised=PRINTED.supervised)
+    with pytest.raises(ValueError, match=r"0 supervised runs are too few for 6 free"):
+        fit_law(runs.select(runs.distilled), spec)
+    with pytest.raises(ValueError, match=r"0 distilled runs are too few for 4 free"):
+        fit_law(runs.select(~runs.distilled), spec)
+    with pytest.raises(ValueError, match=r"supervised form has none"):
+        FitSpec(form="supervised", joint=True)
+
+
+def test_bca_is_what_scipy_calls_bca():
+    """On the mean of a skewed sample, where percentile intervals sit too low."""
+    rng = np.random.default_rng(0)
+    sample = rng.exponential(size=40) ** 1.5
+    draws = sample[rng.integers(40, size=(200_000, 40))].mean(axis=1, keepdims=True)
+    left_out = np.array([[np.delete(sample, i).mean()] for i in range(40)])
+    ours = interval(np.array([sample.mean()]), draws, left_out, 0.9)
+    theirs = stats.bootstrap(
+        (sample,), np.mean, confidence_level=0.9, method="BCa", n_resamples=100_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    percentile = interval(np.array([sample.mean()]), draws, None, 0.9)
+    width = theirs.high - theirs.low
+    assert ours[0][0] == pytest.approx(theirs.low, abs=0.02 * width)
+    assert ours[1][0] == pytest.approx(theirs.high, abs=0.02 * width)
+    assert abs(percentile[1][0] - theirs.high) > 0.05 * width
+
+
+def test_bca_intervals_of_a_fit():
+    _, runs = both_kinds()
+    spec = FitSpec(form="peaked-tokens", resamples=300, intervals="bca", clusters="teacher", starts=16)
+    fit = fit_law(runs, spec, supervised=PRINTED.supervised)
+    assert fit.jackknife is not None
+    assert fit.jackknife.shape == (10, 4)  # ten teachers
+    low, high = fit.intervals["kappa"]
+    assert low < fit.coefficients["kappa"] < high
+    assert fit.intervals != replace(fit, jackknife=None).intervals
+    with pytest.raises(ValueError, match=r"intervals 'bac' are unknown; choose percentile or bca"):
+        FitSpec(intervals="bac")
+
+
+def test_supervised_runs_are_clusters_of_their_own():
+    _, runs = both_kinds()
+    member = cluster_of_each(runs, "teacher")
+    assert np.unique(member[~runs.distilled]).size == (~runs.distilled).sum()
+    assert np.unique(member[runs.distilled]).size == 10
+    assert not set(member[runs.distilled]) & set(member[~runs.distilled])
+    left_out = leave_out_weights(runs, "teacher")
+    assert (left_out.sum(axis=0) == len(left_out) - 1).all()
+
+
+def test_a_profile_shows_how_far_an_open_coefficient_goes():
+    """With every teacher well before the transition c1 and d1 act as one, and no point estimate of them means much."""
+    law = replace(PRINTED, d1=3.0, c1=400.0)
+    fit = fit_law(distilled_runs(law, noise=0.003), FitSpec(resamples=0), supervised=PRINTED.supervised)
+    profile = fit.profiles["log d1"]
+    assert (np.diff(profile.values) > 0).all()
+    assert profile.costs.min() == 0.0
+    assert profile.values[np.argmin(profile.costs)] == pytest.approx(np.log(fit.coefficients["d1"]))
+    low, high = fit.open_ranges["c1"]
+    assert high > 10 * low
+    assert low <= fit.coefficients["c1"] <= high
+    assert set(fit.profiles) == set(fit.not_identified)
+    assert "alpha" in fit.open_ranges or "alpha" not in fit.not_identified
+
+
+def test_losses_in_bits_are_asked_about():
+    bits = distilled_runs(PRINTED)
+    nats = fit_law(bits, FitSpec(resamples=0, starts=16), supervised=PRINTED.supervised)
+    assert not {w.kind for w in nats.warnings} & {"bits", "other-data"}
+    bits = replace(bits, student_loss=bits.student_loss / np.log(2), teacher_loss=bits.teacher_loss / np.log(2))
+    asked = fit_law(bits, FitSpec(resamples=0, starts=16), supervised=PRINTED.supervised)
+    assert [w.kind for w in asked.warnings] == ["bits"]
+    assert "are they in bits?" in str(asked.warnings[0])
+    alone = supervised_runs(law=PRINTED.supervised)
+    alone = replace(alone, student_loss=alone.student_loss / np.log(2))
+    asked = fit_law(alone, FitSpec(form="supervised", resamples=0, starts=16))
+    assert [w.kind for w in asked.warnings] == ["bits"]
+
+
+def test_a_supervised_law_of_other_data_is_doubted():
+    runs = distilled_runs(PRINTED)
+    other = replace(PRINTED.supervised, E=2.0)
+    fit = fit_law(runs, FitSpec(form="exponential", resamples=0, starts=16), supervised=other)
+    assert [w.kind for w in fit.warnings] == ["other-data"]
