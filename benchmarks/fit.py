@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from distlaw.fit import FORMS, FitSpec, fit_law
-from distlaw.fit.objective import Objective, make_chart
+from distlaw.fit.chart import make_chart
+from distlaw.fit.objective import Objective
 from distlaw.laws import published
 from distlaw.runs import Runs, read_runs
 

@@ -20,9 +20,10 @@ from distlaw.fit import (
     score,
 )
 from distlaw.fit.bootstrap import cluster_of_each, interval, leave_out_weights, resample_weights
+from distlaw.fit.chart import make_chart
 from distlaw.fit.fit import latin_hypercube
 from distlaw.fit.forms import joint_form
-from distlaw.fit.objective import Objective, make_chart
+from distlaw.fit.objective import Objective
 from distlaw.laws import EffectiveTokensLaw, PeakedTokensLaw, published
 from distlaw.runs import Runs, read_runs
 

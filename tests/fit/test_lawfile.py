@@ -51,7 +51,10 @@ def test_goes_wherever_a_name_goes(file, capsys):
         low, high = option["uncertainty"]["student_loss"]
         assert low <= option["student_loss"] <= high
     assert plan["options"][1]["uncertainty"]["probability"] == 1.0  # kappa = 2.2 from a free teacher
-    assert "best-case 100%" in plan["verdict"][-1]
+    assert "best-case 100%" in plan["verdict"][-2]
+    low, high = plan["options"][1]["uncertainty"]["token_worth"]
+    assert low < plan["options"][1]["token_worth"] < high
+    assert f"best-case {low:.2f} to {high:.2f}" in plan["verdict"][-1]
     words = ["predict", "--student-params", "1B", "--student-tokens", "20B", "--teacher-loss", "2.1"]
     assert main([*words, "--law", str(file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -158,3 +161,25 @@ def test_a_failed_write_leaves_what_was_there(fit, file, monkeypatch):
         write_law(fit, file, name="x", source="x", data="x")
     assert file.read_bytes() == before
     assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_a_joint_fit_comes_back_with_both_laws_in_every_draw(tmp_path):
+    N, D = (a.ravel() for a in np.meshgrid(np.geomspace(1e8, 1e10, 6), np.geomspace(3e9, 3e11, 5)))
+    loss = SUPERVISED.loss(N, D) * np.exp(0.003 * np.random.default_rng(1).normal(size=N.size))
+    distilled = runs()
+    both = Runs(
+        student_params=np.concatenate([N, distilled.student_params]),
+        student_tokens=np.concatenate([D, distilled.student_tokens]),
+        student_loss=np.concatenate([loss, distilled.student_loss]),
+        teacher_loss=np.concatenate([np.full(N.size, np.nan), distilled.teacher_loss]),
+    )
+    fit = fit_law(both, FitSpec(form="effective-tokens", joint=True, resamples=20, starts=16))
+    write_law(fit, tmp_path / "joint.json", name="both", source="a test", data="no text")
+    law = read_law(tmp_path / "joint.json")
+    assert law.law == fit.law
+    assert law.supervised == fit.supervised
+    draws = law.each_draw(20)
+    values = fit.form.values(fit.draws)
+    assert [d.supervised.E for d in draws] == values["supervised E"].tolist()
+    assert [d.kappa for d in draws] == values["kappa"].tolist()
+    assert len({d.supervised.E for d in draws}) == 20

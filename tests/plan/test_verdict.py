@@ -85,4 +85,39 @@ def test_tokens_as_the_budget(law):
     _, verdict, by_name = verdict_of(law, student_tokens=1e11)
     gains = {round(c.gain, 6) for c in by_name.values()}
     assert len(gains) == 1  # at equal tokens the scenario does not matter
-    assert len(verdict.sentences) == 4
+    assert len(verdict.sentences) == 5  # one a scenario, and why
+
+
+def test_worth_and_cost_of_a_distilled_token_explain_the_verdict(law):
+    """kappa D_S supervised tokens reach the same loss, and distilling wins where kappa is above the cost."""
+    plan, verdict, by_name = verdict_of(law, compute=1e21)
+    for scenario in plan.problem.scenarios:
+        option, c = plan[scenario.name], by_name[scenario.name]
+        same = law.supervised.loss(1e9, c.token_worth * option.student_tokens)
+        assert same == pytest.approx(option.student_loss, rel=1e-9)
+        assert c.token_cost == pytest.approx(option.flops.total / (3 * F(1e9) * option.student_tokens))
+        assert (c.token_worth > c.token_cost) == (c.gain > 0)
+    assert by_name["best-case"].token_cost == 1.0
+    assert "worth / cost of a distilled token" in verdict.sentences[-1]
+    assert f"best-case {by_name['best-case'].token_worth:.2f} / 1.00" in verdict.sentences[-1]
+
+
+def test_a_constant_kappa_is_what_the_verdict_reports(other_law):
+    """Under a constant kappa = 2.2 from a perfect free teacher, and the largest teacher is the rule of thumb's."""
+    _, _, by_name = verdict_of(other_law, compute=1e21)
+    assert by_name["best-case"].token_worth == pytest.approx(2.2, rel=1e-3)
+    inference = by_name["teacher-inference"]
+    most = inference.most_teacher_params
+    assert F(most) == pytest.approx(3 * (inference.token_worth - 1) * F(1e9), rel=1e-3)
+    assert by_name["best-case"].most_teacher_params is None
+    assert by_name["teacher-pretraining"].most_teacher_params is None
+    # At that size, the logits cost just what they are worth.
+    assert 1 + F(most) / (3 * F(1e9)) == pytest.approx(inference.token_worth, rel=1e-3)
+
+
+def test_shared_logits_let_a_larger_teacher_pay(law):
+    alone = solve(law, Problem(student_params=1e9, compute=1e21))
+    shared = solve(law, Problem(student_params=1e9, compute=1e21, students=4, shared_logits=True))
+    found = [judge(law, plan).comparisons[1] for plan in (alone, shared)]
+    for c, share in zip(found, (1, 4), strict=True):
+        assert F(c.most_teacher_params) == pytest.approx(3 * (c.token_worth - 1) * F(1e9) * share, rel=1e-3)

@@ -3,7 +3,8 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,3 +47,17 @@ def print_warnings(warnings: Sequence[str]) -> None:
     """Print each warning on a line of standard error."""
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(what: str, wanted: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A callback for what is done and its total: a bar on a terminal, None and silence elsewhere."""
+    if not wanted or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,6 +1,6 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
-from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, Caution, FitResult, FitSpec, fit_law
 from distlaw.fit.forms import FORMS, Form
 from distlaw.fit.holdout import (
     Comparison,
@@ -21,6 +21,7 @@ __all__ = [
     "FORMS",
     "NOT_CONVERGED",
     "Allocation",
+    "Caution",
     "Comparison",
     "FitResult",
     "FitSpec",

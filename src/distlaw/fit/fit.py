@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.bootstrap import interval, leave_out_weights, refit, resample_weights
+from distlaw.fit.chart import make_chart, straightened
 from distlaw.fit.forms import FORMS, UNDER, Form, Law, joint_form
 from distlaw.fit.identify import Profile, identify
-from distlaw.fit.objective import CONSISTENCY_SIZES, Objective, best_teacher, make_chart
+from distlaw.fit.objective import CONSISTENCY_SIZES, Objective, best_teacher
 from distlaw.laws import DEFAULT_LAW, SupervisedLaw, published
 from distlaw.runs import Accuracy, Runs, accuracy
 
@@ -242,9 +243,9 @@ def fit_law(
     runs = runs.select(np.argsort(~runs.distilled, kind="stable"))  # distilled runs first, as the objective has them
     if not spec.joint:
         runs = runs.select(runs.distilled == (form.kind == "distillation"))
-    chart = make_chart(form, spec.fixed, spec.tied)
-    warnings = _require_informative(runs, form, chart.names, supervised)
+    warnings = _require_informative(runs, form, make_chart(form, spec.fixed, spec.tied).names, supervised)
     objective = _objective(form, spec, runs, supervised)
+    chart = objective.chart
     rng = np.random.default_rng(spec.seed)
     starts, found = _search(runs, spec, supervised, rng)
     # What ended near the best walks on, as a valley may be long; the rest is in another basin.
@@ -308,7 +309,7 @@ def _objective(form: Form, spec: FitSpec, runs: Runs, supervised: SupervisedLaw 
     tied = {name: other for name, other in spec.tied.items() if name in known and other in known}
     return Objective(
         form,
-        make_chart(form, fixed, tied),
+        straightened(make_chart(form, fixed, tied), runs),
         runs,
         supervised,
         loss=spec.loss,
@@ -338,7 +339,7 @@ def _search(
     if spec.consistency:
         stages.append(_objective(FORMS[spec.form], replace(spec, consistency=0.0), distilled, held))
     stages.append(_objective(FORMS[spec.form], spec, distilled, held))
-    phi = latin_hypercube(rng, spec.starts, stages[0].chart.start)
+    phi = stages[0].chart.from_linear(latin_hypercube(rng, spec.starts, stages[0].chart.start))
     found = stages[0].solve(phi, stages[0].weights, tolerance=1e-9)
     for stage in stages[1:]:
         found = stage.solve(found.theta, stage.weights, tolerance=1e-9, damping=0.1)
@@ -346,8 +347,7 @@ def _search(
         both = _objective(_form(spec), spec, runs, None)
         theta = stages[-1].chart.theta(found.theta)
         theta = np.concatenate([theta, np.tile(theta_under, (theta.shape[0], 1))], axis=1)
-        free = [both.form.names.index(name) for name in both.chart.names]
-        found = both.solve(theta[:, free], both.weights, tolerance=1e-9, damping=0.1)
+        found = both.solve(both.chart.from_theta(theta), both.weights, tolerance=1e-9, damping=0.1)
     return found.theta, found.objective
 
 
@@ -445,8 +445,8 @@ def _doubt_nats(losses: Array, supervised: SupervisedLaw, runs: Runs) -> list[Ca
     if not (abs(middle / _BITS - 1) < 0.06 and high / low < 1.1):
         return []
     text = (
-        f"losses are about {middle:.2f} times what is usual for these sizes and tokens, and bits are 1.44 times nats: are"
-        " they in bits? Then multiply them by ln 2 = 0.6931"
+        f"losses are about {middle:.2f} times what is usual for these sizes and tokens, and bits are 1.44 times nats:"
+        " are they in bits? Then multiply them by ln 2 = 0.6931"
     )
     return [Caution("bits", text)]
 

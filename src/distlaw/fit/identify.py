@@ -64,10 +64,10 @@ def identify(objective: Objective, phi: Array, value: float) -> Identified:
     reasons, profiles, ranges = {}, {}, {}
     for i, name in enumerate(chart.names):
         far = 1.5 if name.startswith("log ") else 0.5 * max(abs(phi[i]), 0.1)
-        far = 3.0 if name.endswith((" A", " B")) else far
+        far = 3.0 if name.endswith((" A", " B")) else 1.0 if name.endswith(" term") else far
         ends = [max(phi[i] - far, chart.low[i]), min(phi[i] + far, chart.high[i])]
         down, up = (_held(objective, phi, i, to)[1] - value for to in ends)
-        cost = min(down, up)
+        cost = max(min(down, up), 0.0)
         if cost >= threshold:
             continue
         side = "either way" if max(down, up) < threshold else ("downwards" if down < up else "upwards")

@@ -1,11 +1,11 @@
 """What is minimised: residuals of a form on runs, their weights, and the penalty on infinite-data inconsistency."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.fit.chart import Chart
 from distlaw.fit.forms import UNDER, Form, Law
 from distlaw.fit.solver import Solution, minimise_huber
 from distlaw.laws import SupervisedLaw
@@ -19,92 +19,6 @@ CONSISTENCY_SIZES = np.geomspace(1e8, 1e11, 13)
 
 _ENDLESS = 1e30  # tokens; finite, so that derivatives stay numbers
 _TEACHERS = 64
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The free coordinates of a fit: theta = offset + M phi, where coefficients are fixed or tied.
-
-    Attributes:
-        offset: Shape (p,).
-        M: Shape (p, q).
-        names: Names of the q free coordinates.
-        low: Lower bounds of phi, shape (q,).
-        high: Upper bounds of phi.
-        start: Range that starts are drawn from, shape (2, q).
-    """
-
-    offset: Array
-    M: Array
-    names: tuple[str, ...]
-    low: Array
-    high: Array
-    start: Array
-
-    def theta(self, phi: Array) -> Array:
-        """Coordinates of the form, shape (S, p), from free coordinates (S, q)."""
-        return self.offset + phi @ self.M.T
-
-
-def make_chart(form: Form, fixed: Mapping[str, float], tied: Mapping[str, str]) -> Chart:
-    """Free coordinates of a form.
-
-    Args:
-        form: The form.
-        fixed: Coefficients held at a value.
-        tied: Coefficient to the one that it equals, as `{"beta": "alpha"}`.
-
-    Raises:
-        ValueError: A name is not a coefficient of the form, or cannot be fixed or tied in these coordinates.
-    """
-    axis = {at: name for name in form.coefficients if (at := _coordinate_of(form, name)) is not None}
-    position = {name: i for i, name in enumerate(form.names)}
-    offset = np.zeros(len(form.names))
-    owner = {name: name for name in form.names}
-    for name, value in fixed.items():
-        coordinate = _require_axis(form, axis, name, "fixed")
-        if not np.isfinite(value):
-            raise ValueError(f"{name} cannot be fixed at {value}")
-        offset[position[coordinate]] = _coordinate_value(coordinate, name, value)
-        owner[coordinate] = ""
-    for name, other in tied.items():
-        left, right = (_require_axis(form, axis, n, "tied") for n in (name, other))
-        if owner[left] != left or owner[right] != right or left == right:
-            raise ValueError(f"{name} cannot be tied to {other}: one of them is fixed or tied already")
-        owner[left] = right
-    free = [name for name in form.names if owner[name] == name]
-    M = np.array([[float(owner[name] == column) for column in free] for name in form.names])
-    chosen = [form.coordinates[position[name]] for name in free]
-    return Chart(
-        offset=offset,
-        M=M,
-        names=tuple(free),
-        low=np.array([c.bounds[0] for c in chosen]),
-        high=np.array([c.bounds[1] for c in chosen]),
-        start=np.array([c.start for c in chosen]).T.reshape(2, len(free)),
-    )
-
-
-def _coordinate_of(form: Form, coefficient: str) -> str | None:
-    for candidate in (coefficient, f"log {coefficient}"):
-        if candidate in form.names:
-            return candidate
-    return "log s" if coefficient == "f1" else None
-
-
-def _coordinate_value(coordinate: str, coefficient: str, value: float) -> float:
-    if coordinate == coefficient:
-        return value
-    if value <= 0:
-        raise ValueError(f"{coefficient} must be positive, got {value:g}")
-    return float(-np.log(value) if coefficient == "f1" else np.log(value))
-
-
-def _require_axis(form: Form, axis: Mapping[str, str], name: str, what: str) -> str:
-    for coordinate, coefficient in axis.items():
-        if coefficient == name:
-            return coordinate
-    raise ValueError(f"{name} cannot be {what} in form '{form.name}'; choose among {', '.join(axis.values())}")
 
 
 class Objective:
@@ -168,7 +82,7 @@ class Objective:
         if self.consistency:
             extra_r, extra_J = self._inconsistency(law, theta)
             r, J = np.concatenate([r, extra_r], axis=1), np.concatenate([J, extra_J], axis=1)
-        return r, J @ self.chart.M
+        return r, self.chart.pull_back(J, phi)
 
     def solve(
         self,

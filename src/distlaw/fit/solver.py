@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Residuals = Callable[[Array], tuple[Array, Array]]
 
-_CHUNK = 128  # problems iterated together: Jacobians of a few MB stay in cache
+_CHUNK = 48  # problems under way together: their Jacobians, about a MB, stay in cache
 
 
 @dataclass(frozen=True)
@@ -65,58 +65,90 @@ def minimise_huber(
     Returns:
         One solution a start.
     """
-    parts = []
-    for i in range(0, theta.shape[0], _CHUNK):
-        rows = slice(i, i + _CHUNK)
-        own = weights[rows] if weights.ndim == 2 else np.broadcast_to(weights, (theta[rows].shape[0], weights.size))
-        parts.append(_minimise_chunk(residuals, theta[rows], own, delta, low, high, below, damping, tolerance, steps))
-    return Solution(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    count = theta.shape[0]
+    own = np.broadcast_to(weights, (count, weights.shape[-1]))
+    result = Solution(
+        theta=np.clip(theta, low, high),
+        objective=np.full(count, np.inf),
+        converged=np.zeros(count, dtype=bool),
+        iterations=np.zeros(count, dtype=int),
+    )
+    waiting, active = 0, _Active.none(theta.shape[1], weights.shape[-1])
+    while waiting < count or active.index.size:
+        # Problems end at different times; a bench of waiting ones keeps the batch, and the arithmetic, full.
+        if waiting < count and active.index.size <= _CHUNK * 3 // 4:
+            index = np.arange(waiting, min(waiting + _CHUNK - active.index.size, count))
+            waiting = int(index[-1]) + 1
+            r, J = residuals(result.theta[index])
+            value = _loss(r, _sided(own[index], r, below), delta)
+            result.objective[index] = np.where(np.isnan(value), np.inf, value)
+            started = _Active(index, r, J, np.full(index.size, damping), np.zeros(index.size, dtype=int))
+            active = active.joined(started.kept(np.isfinite(value)))
+            continue
+        done = _advance(residuals, active, result, own, delta, low, high, below, tolerance)
+        result.converged[active.index[done]] = True
+        active = active.kept(~done & (result.iterations[active.index] < steps))
+    return result
 
 
-def _minimise_chunk(
+@dataclass
+class _Active:
+    """Problems under way: their positions, residuals, Jacobians, damping, and quiet steps in a row."""
+
+    index: NDArray[np.intp]
+    r: Array
+    J: Array
+    damping: Array
+    quiet: NDArray[np.int_]
+
+    @classmethod
+    def none(cls, p: int, n: int) -> "_Active":
+        return cls(
+            np.empty(0, dtype=np.intp), np.empty((0, n)), np.empty((0, n, p)), np.empty(0), np.empty(0, dtype=int)
+        )
+
+    def kept(self, mask: NDArray[np.bool_]) -> "_Active":
+        return self if mask.all() else _Active(*(column[mask] for column in vars(self).values()))
+
+    def joined(self, other: "_Active") -> "_Active":
+        if not self.index.size:
+            return other
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _Active(*(np.concatenate(pair) for pair in pairs))
+
+
+def _advance(
     residuals: Residuals,
-    theta: Array,
+    active: _Active,
+    result: Solution,
     weights: Array,
     delta: Array,
     low: Array,
     high: Array,
     below: float,
-    start_damping: float,
     tolerance: float,
-    steps: int,
-) -> tuple[Array, Array, NDArray[np.bool_], NDArray[np.int_]]:
-    count = theta.shape[0]
-    theta = np.clip(theta, low, high)
-    r, J = residuals(theta)
-    objective = _loss(r, _sided(weights, r, below), delta)
-    damping = np.full(count, start_damping)
-    quiet = np.zeros(count, dtype=int)
-    iterations = np.zeros(count, dtype=int)
-    converged = np.zeros(count, dtype=bool)
-    active = np.flatnonzero(np.isfinite(objective))
-    for _ in range(steps):
-        if active.size == 0:
-            break
-        sided = _sided(weights[active], r[active], below)
-        step = _step(r[active], J[active], sided, delta, damping[active], theta[active], low, high)
-        trial = np.clip(theta[active] + step, low, high)
-        new_r, new_J = residuals(trial)
-        new = _loss(new_r, _sided(weights[active], new_r, below), delta)
-        decrease = objective[active] - new
-        better = decrease >= 0  # False for a trial that is not finite
-        moved = active[better]
-        theta[moved], objective[moved] = trial[better], new[better]
-        r[moved], J[moved] = new_r[better], new_J[better]
-        damping[active] = np.clip(np.where(better, damping[active] * 0.3, damping[active] * 3.0), 1e-9, None)
-        small = better & (decrease <= tolerance * np.abs(objective[active]))
-        quiet[active] = np.where(small, quiet[active] + 1, np.where(better, 0, quiet[active]))
-        iterations[active] += 1
-        # A step too short to change the objective in any digit: the optimum, as far as the arithmetic can tell.
-        stuck = damping[active] > 1e12
-        done = (quiet[active] >= 2) | stuck
-        converged[active[done]] = True
-        active = active[~done]
-    return theta, np.where(np.isnan(objective), np.inf, objective), converged, iterations
+) -> NDArray[np.bool_]:
+    """One step of every active problem; gives those that have come to rest."""
+    index, own = active.index, weights[active.index]
+    theta, objective = result.theta[index], result.objective[index]
+    sided = _sided(own, active.r, below)
+    trial = np.clip(theta + _step(active.r, active.J, sided, delta, active.damping, theta, low, high), low, high)
+    r, J = residuals(trial)
+    value = _loss(r, _sided(own, r, below), delta)
+    decrease = objective - value
+    better = decrease >= 0  # False for a trial that is not finite
+    moved = index[better]
+    result.theta[moved], result.objective[moved] = trial[better], value[better]
+    if better.all():
+        active.r, active.J = r, J
+    else:
+        active.r[better], active.J[better] = r[better], J[better]
+    active.damping = np.clip(np.where(better, active.damping * 0.3, active.damping * 3.0), 1e-9, None)
+    small = better & (decrease <= tolerance * np.abs(objective))
+    active.quiet = np.where(small, active.quiet + 1, np.where(better, 0, active.quiet))
+    result.iterations[index] += 1
+    # A step too short to change the objective in any digit: the optimum, as far as the arithmetic can tell.
+    return (active.quiet >= 2) | (active.damping > 1e12)
 
 
 def _sided(weights: Array, r: Array, below: float) -> Array:

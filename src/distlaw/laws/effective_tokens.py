@@ -159,7 +159,8 @@ class PeakedTokensLaw(TokenWorthLaw):
 
     A teacher that is no better than the student alone makes its tokens worth one supervised token, as one endlessly
     better does; the best teacher, at q = lead, makes them worth ``kappa (L~_S - E)^growth``: more for a weak student
-    than for a strong one. Loss falls with tokens, but for a bump below 1 % where a strong student passes a weak teacher.
+    than for a strong one. Loss falls with tokens, but for a bump below 1 % where a strong student passes a weak
+    teacher.
 
     Attributes:
         kappa: Worth of a token under the best teacher, for a student that would end 1 nat above E alone.

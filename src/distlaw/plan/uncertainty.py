@@ -9,6 +9,7 @@ from distlaw.laws import StudentLaw
 from distlaw.plan.options import SUPERVISED, Plan, solve
 from distlaw.plan.problem import Problem
 from distlaw.plan.verdict import distilling_wins
+from distlaw.plan.worth import token_worth
 
 Interval = tuple[float, float]
 
@@ -22,6 +23,8 @@ class OptionUncertainty:
         student_loss: Interval of L_S at the optimum.
         teacher_params: Interval of the best N_T; None for supervised training.
         student_tokens: Interval of the best D_S.
+        token_worth: Interval of kappa, what a distilled token is worth there in supervised ones; None for supervised
+            training, inf at an end where no amount of supervised tokens does.
         probability: Share of the resamples in which it beats supervised training; None for supervised training.
     """
 
@@ -29,6 +32,7 @@ class OptionUncertainty:
     student_loss: Interval
     teacher_params: Interval | None
     student_tokens: Interval
+    token_worth: Interval | None
     probability: float | None
 
 
@@ -48,9 +52,11 @@ def plan_uncertainty(
         ValueError: No draws, or none of them can do the problem.
     """
     plans: list[Plan] = []
+    laws: list[StudentLaw] = []
     for law in draws:
         try:
             plans.append(solve(law, problem))
+            laws.append(law)
         except ValueError:  # out of reach under this resample
             continue
     if not plans:
@@ -67,15 +73,29 @@ def plan_uncertainty(
     for i, option in enumerate(plans[0].options):
         options = [plan.options[i] for plan in plans]
         supervised = option.scenario == SUPERVISED
+        worth = [
+            token_worth(law, problem, o).worth
+            for law, o in zip(laws, options, strict=True)
+            if o.feasible and not supervised
+        ]
         wins = [distilling_wins(plan, plan.options[i]) for plan in plans]
         found[option.scenario] = OptionUncertainty(
             scenario=option.scenario,
             student_loss=interval([o.student_loss for o in options]),
             teacher_params=None if supervised else interval([o.teacher_params or float("nan") for o in options]),
             student_tokens=interval([o.student_tokens for o in options]),
+            token_worth=None if supervised else _ends(worth, level),
             probability=None if supervised else sum(wins) / len(draws),
         )
     return found
+
+
+def _ends(values: list[float], level: float) -> Interval:
+    """Interval of values that may be inf: taken from those there are, not interpolated."""
+    if not values:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], method="nearest")
+    return float(low), float(high)
 
 
 def confidence_sentences(spread: Mapping[str, OptionUncertainty]) -> list[str]:
@@ -84,4 +104,16 @@ def confidence_sentences(spread: Mapping[str, OptionUncertainty]) -> list[str]:
     if not rows:
         return []
     parts = [f"{row.scenario} {row.probability:.0%}" for row in rows]
-    return [f"distilling beats supervised training in this share of the resamples of the fit: {', '.join(parts)}."]
+    worth = [
+        f"{row.scenario} {_worth(row.token_worth[0])} to {_worth(row.token_worth[1])}"
+        for row in rows
+        if row.token_worth
+    ]
+    return [
+        f"distilling beats supervised training in this share of the resamples of the fit: {', '.join(parts)}.",
+        f"90 % interval of what a distilled token is worth, in supervised tokens: {', '.join(worth)}.",
+    ]
+
+
+def _worth(kappa: float) -> str:
+    return f"{kappa:.2f}" if np.isfinite(kappa) else "no amount"

@@ -8,6 +8,8 @@ from distlaw.laws import StudentLaw
 from distlaw.plan.crossover import ALWAYS_AHEAD, CROSSES, compute_crossovers
 from distlaw.plan.optimum import distilled_optimum
 from distlaw.plan.options import SUPERVISED, Option, Plan
+from distlaw.plan.worth import token_worth
+from distlaw.runs import format_quantity
 
 SITUATIONS = {
     "best-case": "if a teacher of your choice is free, logits included",
@@ -33,6 +35,10 @@ class Comparison:
         crossover_status: What the search for the crossover found.
         students_to_flip: Students that must share the teacher's pretraining for distilling to win, if it loses with one
             and pretraining is charged; None where no number does.
+        token_worth: kappa, the supervised tokens that one distilled token replaces; see `distlaw.plan.worth`.
+        token_cost: What a distilled token costs, in supervised tokens.
+        most_teacher_params: Largest teacher whose logits are worth their cost at this kappa; None where they are free
+            or the teacher's training is charged too.
     """
 
     scenario: str
@@ -41,6 +47,9 @@ class Comparison:
     crossover_compute: float | None
     crossover_status: str
     students_to_flip: float | None
+    token_worth: float
+    token_cost: float
+    most_teacher_params: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,7 @@ class Verdict:
 
     Attributes:
         best: Scenario of the best option.
-        sentences: The verdict in words, one sentence for each situation.
+        sentences: The verdict in words, one sentence for each situation, and one that explains them.
         comparisons: The numbers behind them.
     """
 
@@ -74,6 +83,7 @@ def judge(law: StudentLaw, plan: Plan) -> Verdict:
     for scenario in problem.scenarios:
         option, crossover = plan[scenario.name], crossovers[scenario.name]
         gain = float("nan") if problem.target_loss is not None else baseline.student_loss - option.student_loss
+        worth = token_worth(law, problem, option) if option.feasible else None
         comparison = Comparison(
             scenario=scenario.name,
             gain=gain,
@@ -81,9 +91,13 @@ def judge(law: StudentLaw, plan: Plan) -> Verdict:
             crossover_compute=float(crossover.at[0]) if crossover.status[0] == CROSSES else None,
             crossover_status=crossover.status[0],
             students_to_flip=_students_to_flip(law, plan, option) if scenario.teacher_pretraining else None,
+            token_worth=worth.worth if worth else float("nan"),
+            token_cost=worth.cost if worth else float("nan"),
+            most_teacher_params=worth.most_teacher_params if worth else None,
         )
         comparisons.append(comparison)
         sentences.append(_sentence(plan, option, comparison))
+    sentences += _explanation(comparisons)
     return Verdict(best=plan.best.scenario, sentences=tuple(sentences), comparisons=tuple(comparisons))
 
 
@@ -167,6 +181,24 @@ def _sentence(plan: Plan, option: Option, comparison: Comparison) -> str:
         if np.isfinite(ratio):
             text += f" (supervised training reaches that with {ratio:.0%} of the compute)"
     return f"{situation}: {text}; {_what_flips(plan, wins, comparison)}."
+
+
+def _explanation(comparisons: list[Comparison]) -> list[str]:
+    """Why, in kappa and costs; empty where nothing is feasible."""
+    feasible = [c for c in comparisons if np.isfinite(c.token_cost)]
+    if not feasible:
+        return []
+    pairs = [
+        f"{c.scenario} {f'{c.token_worth:.2f}' if np.isfinite(c.token_worth) else 'no amount'} / {c.token_cost:.2f}"
+        for c in feasible
+    ]
+    text = "worth / cost of a distilled token, in supervised tokens (distilling pays where worth > cost): "
+    text += ", ".join(pairs)
+    for c in feasible:
+        if c.most_teacher_params is not None and np.isfinite(c.most_teacher_params):
+            most = f"of up to {format_quantity(c.most_teacher_params)}" if c.most_teacher_params else "of no size"
+            text += f"; at that worth logits pay for themselves from teachers {most} parameters"
+    return [text + "."]
 
 
 def _what_flips(plan: Plan, wins: bool, comparison: Comparison) -> str:

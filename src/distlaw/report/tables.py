@@ -134,6 +134,9 @@ def fit_table(content: Mapping[str, Any], *, runs: str) -> Table:
         caption="\n".join(notes),
     )
     for name, value in (content["coefficients"] or {}).items():
+        if (open_range := content["open_ranges"].get(name)) is not None:
+            table.add_row(name, "not determined", f"at least {open_range[0]:.3g} to {open_range[1]:.3g} will do")
+            continue
         interval = (content["intervals"] or {}).get(name)
         table.add_row(name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}")
     return table

@@ -1,14 +1,14 @@
 """`distlaw fit`: a law from a table of runs."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from distlaw.apps.options import Quantity
-from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.output import console, print_json, print_warnings, progress_bar
 from distlaw.laws import DEFAULT_LAW, SupervisedLaw
 
 FORM_OF_KIND = {"supervised": "supervised", "distillation": "distillation"}
@@ -29,9 +29,11 @@ def fit(
     consistency: bool = False,
     bootstrap: int = 4096,
     clusters: Literal["runs", "teacher", "student", "seed", "group"] = "runs",
+    intervals: Literal["percentile", "bca"] = "percentile",
     starts: int = 128,
     seed: int = 0,
     out: Path | None = None,
+    figure: Path | None = None,
     name: str | None = None,
     data: str = "as in the fitted runs",
     json: bool = False,
@@ -44,9 +46,10 @@ def fit(
     Args:
         table: CSV, Parquet or JSONL of runs (see `distlaw check`).
         kind: Which law to fit: runs without a teacher make a supervised law, runs with one a distillation law.
-        form: Functional form of a distillation law: distillation (eq. 8), exponential, effective-tokens or
-            effective-tokens-best-teacher.
-        supervised_law: Law or law file whose supervised part a distillation law rests on.
+        form: Functional form of a distillation law: distillation (eq. 8), exponential, effective-tokens,
+            effective-tokens-best-teacher or peaked-tokens.
+        supervised_law: What a distillation law rests on: the supervised part of a law or law file, `first` for one
+            fitted to the supervised runs of the table, or `joint` for both laws fitted to all of its runs at once.
         holdout: Runs to keep out of the fit and predict, as 'student_loss <= 2.3'.
         loss: huber and lad (least absolute) and log-squared on log losses, squared on losses themselves.
         delta: Where the Huber loss turns linear, in log loss.
@@ -56,20 +59,27 @@ def fit(
         consistency: Hold a distillation law to infinite-data consistency (appendix E.6).
         bootstrap: Resamples for the intervals; 0 gives none.
         clusters: Resample runs, or all runs of a teacher, student, seed or group together.
+        intervals: percentile, or bca (bias-corrected and accelerated), at the price of a refit a run or cluster.
         starts: Starts of the search.
         seed: Of starts and resamples.
         out: Write a law file (.json).
+        figure: Draw the fit and its extrapolation into this file (.png, .svg or .pdf).
         name: What the law is called in it; the file's name by default.
         data: What text and tokenizer the losses are on, for the law file.
         json: Print JSON.
     """
-    from distlaw.fit import AT_BOUND, CONVERGED, FitSpec, find_law, fit_law, holdout_mask, score, write_law
+    from distlaw.fit import NOT_CONVERGED, Caution, FitSpec, find_law, fit_law, holdout_mask, score, write_law
     from distlaw.runs import read_runs
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
         raise ValueError(f"--out '{out}' must end in .json and lie in a folder that exists")
+    if figure is not None:
+        from distlaw.report.figures import require_figure_path
+
+        require_figure_path(figure)
     spec = FitSpec(
         form=form or FORM_OF_KIND[kind],
+        joint=kind == "distillation" and supervised_law == "joint",
         loss=loss,
         delta=delta,
         fixed={k: _number(v, k) for k, v in _pairs(fix, "--fix", "gamma=1")},
@@ -79,26 +89,46 @@ def fit(
         starts=starts,
         resamples=bootstrap,
         clusters=clusters,
+        intervals=intervals,
         seed=seed,
     )
     runs = read_runs(table)
-    supervised: SupervisedLaw | None = None if kind == "supervised" else find_law(supervised_law).supervised
     kept_out = holdout_mask(runs, holdout) if holdout is not None else None
     fitted_on = runs if kept_out is None else runs.select(~kept_out)
-    with _progress(bootstrap > 0) as report:
+    supervised: SupervisedLaw | None = None
+    cautions: list[Caution] = []
+    if kind == "distillation" and supervised_law == "first":
+        first = fit_law(fitted_on, replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0))
+        if first.status == NOT_CONVERGED:
+            print("distlaw: the supervised law under it did not converge: no start came to rest", file=sys.stderr)
+            return 1
+        supervised = first.law if isinstance(first.law, SupervisedLaw) else None
+        text = "intervals take the supervised law as exact, though it was fitted to the same table: joint does not"
+        cautions += [*first.warnings, Caution("law-taken-as-exact", text)]
+    elif kind == "distillation" and not spec.joint:
+        supervised = find_law(supervised_law).supervised
+    with progress_bar("resamples", bootstrap > 0) as report:
         result = fit_law(fitted_on, spec, supervised=supervised, progress=report)
-    ok = result.status in (CONVERGED, AT_BOUND)
+    cautions += result.warnings
+    ok = result.status != NOT_CONVERGED
     held = None
     if ok and kept_out is not None:
         held = score(result, runs.select(kept_out & (runs.distilled == (kind == "distillation"))))
+    if ok and figure is not None:
+        from distlaw.report.figures import save_figure
+        from distlaw.report.fit_figures import fit_figure
+
+        save_figure(fit_figure(result, runs, held_out=kept_out), figure)
     if ok and out is not None:
         extra: dict[str, Any] = {} if held is None else {"holdout": {"expression": holdout, **asdict(held)}}
         write_law(result, out, name=name or out.stem, source=f"fitted to {table.name}", data=data, extra=extra)
     content: dict[str, Any] = {
         "form": spec.form,
+        "joint": spec.joint,
         "coefficients": result.coefficients if ok else None,
         "intervals": result.intervals if ok else None,
         "interval_level": spec.level,
+        "interval_kind": spec.intervals,
         "objective": result.objective,
         "loss": spec.loss,
         "delta": spec.delta,
@@ -107,12 +137,14 @@ def fit(
         "starts_reached": result.starts_reached,
         "at_bound": result.at_bound,
         "not_identified": result.not_identified,
+        "open_ranges": result.open_ranges,
+        "profiles": {name: {"values": p.values, "costs": p.costs} for name, p in result.profiles.items()},
         "consistency_error": result.consistency_error,
         "train": asdict(result.train) if ok else None,
         "holdout": None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage},
         "fingerprint": result.fingerprint,
         "law_file": str(out) if ok and out is not None else None,
-        "warnings": list(result.warnings),
+        "warnings": [asdict(caution) for caution in cautions],
     }
     if json:
         print_json(content)
@@ -120,7 +152,7 @@ def fit(
         from distlaw.report.tables import fit_table
 
         console().print(fit_table(content, runs=table.name))
-        print_warnings(result.warnings)
+        print_warnings([str(caution) for caution in cautions])
         if not ok:
             print("distlaw: the fit did not converge: no start came to rest, and there is no law", file=sys.stderr)
     return 0 if ok else 1
@@ -141,22 +173,3 @@ def _number(text: str, name: str) -> float:
         return float(text)
     except ValueError:
         raise ValueError(f"--fix {name}: '{text}' is not a number") from None
-
-
-def _progress(wanted: bool) -> Any:  # noqa: ANN401
-    """Context that gives a progress callback: a bar on a terminal, silence elsewhere."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def bar() -> Any:  # noqa: ANN401
-        if not wanted or not sys.stderr.isatty():
-            yield None
-            return
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("resamples", total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
-
-    return bar()
