@@ -65,6 +65,7 @@ def main() -> None:
         "supervised (eq. 1)": (FitSpec(form="supervised", resamples=400, starts=32), law.supervised),
         "effective tokens": (FitSpec(form="effective-tokens", resamples=400, starts=16), tokens),
         "peaked tokens": (FitSpec(form="peaked-tokens", resamples=400, starts=16), peaked),
+        "exponential limit of eq. 8": (FitSpec(form="exponential", resamples=400, starts=32), law),
         "distillation (eq. 8)": (FitSpec(form="distillation", resamples=400, starts=32), law),
     }
     inside_n, inside_d = np.array([3e8, 1e9, 3e9]), np.array([2e10, 5e10, 1e11])
@@ -76,11 +77,14 @@ def main() -> None:
         supervised = isinstance(law, SupervisedLaw)
         arguments = (n, d) if supervised else (n, d, t)
         truth = law.loss(*arguments) if supervised else law.student_loss(*arguments)
-        held, new, error = [], [], []
+        held, new, error, own = [], [], [], []
         for round_ in range(ROUNDS):
             rng = np.random.default_rng(round_)
             runs = supervised_study(law, rng) if supervised else distilled_study(law, rng)
             fit = fit_law(runs, spec, supervised=None if supervised else law.supervised)
+            known = {k: v for k, v in vars(law).items() if k in fit.intervals and k not in fit.open_ranges}
+            if name != "distillation (eq. 8)":  # whose truth here is its limit, with other coefficients
+                own += [fit.intervals[k][0] <= v <= fit.intervals[k][1] for k, v in known.items()]
             predicted, low, high = fit.predict(*arguments)
             held.append((low <= truth) & (truth <= high))
             outcome = truth * np.exp(NOISE * rng.normal(size=truth.size))
@@ -91,7 +95,8 @@ def main() -> None:
         print(
             f"{name:22s} of the law {np.mean(held):.0%} ({', '.join(f'{x:.0%}' for x in law_share)});"
             f" of a new run {np.mean(new):.0%} ({', '.join(f'{x:.0%}' for x in run_share)});"
-            f" largest mean error {np.mean(error, axis=0).max():.2%}",
+            f" largest error {np.max(error):.2%} (mean {np.mean(error, axis=0).max():.2%})"
+            + (f"; of {len(own)} determined coefficients {np.mean(own):.0%}" if own else ""),
             flush=True,
         )
 

@@ -1,13 +1,14 @@
 """Fitting against SciPy and the peers, in one run, CPU seconds on one thread.
 
-Command: `make bench-fit`; PyPI `chinchilla` takes part where it is installed and then takes minutes. docs/benchmarks.md
-keeps a printout. The table is synthetic: 240 runs shaped like the public Chinchilla runs, 1 % noise. The published
-distilled runs are used where their file is named in DISTLAW_PUBLISHED_RUNS.
+Command: `make bench-fit`; PyPI `chinchilla` and `simple-scaling-laws` (Python 3.12) take part where they are installed.
+docs/benchmarks.md keeps a printout. The table is synthetic: 240 runs shaped like the public Chinchilla runs, 1 % noise.
+The published distilled runs are used where their file is named in DISTLAW_PUBLISHED_RUNS.
 """
 
 import os
 import tempfile
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +74,31 @@ def chinchilla_package(runs: Runs, objective: Objective) -> None:
     print(f"{'PyPI chinchilla 0.2.0, grid of its README':62s} {seconds:8.2f} s   objective {value:.9g}")
 
 
+def simple_scaling_laws(runs: Runs) -> None:
+    """PyPI `simple-scaling-laws`: squared error, so its objective is another one; its wild bootstrap."""
+    try:
+        import pandas as pd
+        from simple_scaling_laws import fit  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        print("PyPI simple-scaling-laws is not installed: pip install simple-scaling-laws==0.2.0 on Python 3.12")
+        return
+    table = pd.DataFrame(
+        {
+            "training_run_id": [str(i) for i in range(len(runs))],
+            "model_size__params": runs.student_params,
+            "dataset_size__tokens": runs.student_tokens,
+            "test_loss__cross_entropy": runs.student_loss,
+        }
+    )
+    for draws in (2, 4000):
+        started = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit(table, law="separable-power", n_draws=draws, seed=0)
+        label = f"PyPI simple-scaling-laws 0.2.0, squared error, {draws} draws"
+        print(f"{label:62s} {time.process_time() - started:8.2f} s", flush=True)
+
+
 def main() -> None:
     """Run the benchmark."""
     runs = chinchilla_table()
@@ -116,7 +142,26 @@ def main() -> None:
     theirs = timed("SciPy least_squares (same Jacobian), 32 starts", scipy_many)
     print(f"    ours over theirs, relative: {few.objective / (theirs.cost / DELTA) - 1:+.1e}")
 
+    def scipy_resamples(count: int):  # noqa: ANN202
+        """A warm start for every resample, the runs weighted by how often each was drawn."""
+        rng = np.random.default_rng(0)
+        n = len(runs)
+        for counts in rng.multinomial(n, np.full(n, 1 / n), size=count):
+            drawn = np.repeat(np.arange(n), counts)
+            least_squares(
+                lambda phi, drawn=drawn: objective(phi[None])[0][0][drawn],
+                theirs.x,
+                jac=lambda phi, drawn=drawn: objective(phi[None])[1][0][drawn],  # pyright: ignore[reportArgumentType]
+                bounds=(chart.low, chart.high),
+                loss="huber",
+                f_scale=DELTA,
+                x_scale="jac",
+            )
+        return theirs, theirs.cost / DELTA
+
+    timed("SciPy least_squares, 400 resamples (a tenth of ours)", lambda: scipy_resamples(400))
     chinchilla_package(runs, objective)
+    simple_scaling_laws(runs)
 
     named = os.environ.get("DISTLAW_PUBLISHED_RUNS")
     if named and Path(named).exists():

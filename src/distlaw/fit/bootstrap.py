@@ -82,7 +82,7 @@ def refit(
     for i in range(0, total, _BATCH):
         weights = objective.with_penalty(counts[i : i + _BATCH] * objective.weights[:n])
         start = np.tile(phi, (weights.shape[0], 1))
-        found = objective.solve(start, weights, tolerance=_TOLERANCE, damping=0.01, steps=300)
+        found = objective.solve(start, weights, tolerance=_TOLERANCE, damping=1e-3, steps=300)
         parts.append(objective.chart.theta(found.theta))
         converged.append(found.converged)
         if progress is not None:

@@ -75,7 +75,7 @@ class Chart:
     def pull_back(self, J: Array, phi: Array) -> Array:
         """Derivatives by phi, shape (S, n, q), from derivatives by theta, shape (S, n, p)."""
         if not self.bends:
-            return J @ self.M
+            return (self.M.T @ J.transpose(0, 2, 1)).transpose(0, 2, 1)
         q, (n, d) = phi.shape[1], self.centre
         bent = np.tile(np.eye(q), (phi.shape[0], 1, 1))  # derivative of the form's own coordinates by phi
         for a, b, by_n, by_d, g in self.bends:
@@ -86,7 +86,7 @@ class Chart:
                 bent[:, term, g] = -(phi[:, term] + phi[:, slope] * at) / gamma
                 bent[:, slope, g] = -phi[:, slope] / gamma
             bent[:, g, g] = gamma
-        return J @ (self.M @ bent)
+        return ((self.M @ bent).transpose(0, 2, 1) @ J.transpose(0, 2, 1)).transpose(0, 2, 1)
 
 
 def straightened(chart: Chart, runs: Runs) -> Chart:

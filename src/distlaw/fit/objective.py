@@ -142,10 +142,11 @@ class Objective:
     def _by_coordinate(self, theta: Array, shape: tuple[int, ...], gradient: Mapping[str, Array]) -> Array:
         values = {name: np.asarray(value)[..., None] for name, value in self.form.values(theta).items()}
         by_coordinate = self.form.chain(gradient, values)
-        J = np.empty((*shape, len(self.form.names)))
+        # Laid out coordinate by coordinate: each is written, and later weighed, in one stretch of memory.
+        J = np.empty((shape[0], len(self.form.names), shape[1]))
         for i, name in enumerate(self.form.names):
-            J[:, :, i] = by_coordinate[name]
-        return J
+            J[:, i] = by_coordinate[name]
+        return J.transpose(0, 2, 1)
 
     def _inconsistency(self, law: Law, theta: Array) -> tuple[Array, Array]:
         """Log violation at each size, and its Jacobian: by the envelope theorem the partial one at the best teacher."""
