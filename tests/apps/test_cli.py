@@ -202,7 +202,16 @@ OPTION_KEYS = {
     *("teacher_params", "teacher_tokens", "teacher_loss", "flops", "at_bounds", "bill"),
 }
 COMPARISON_KEYS = {
-    *("gain", "supervised_compute_ratio", "crossover_compute", "crossover_status", "students_to_flip"),
+    *(
+        "gain",
+        "supervised_compute_ratio",
+        "crossover_compute",
+        "crossover_status",
+        "students_to_flip",
+        "token_worth",
+        "token_cost",
+        "most_teacher_params",
+    ),
 }
 FLOPS_PARTS = {"student_training", "teacher_logits", "teacher_training", "student_serving"}
 
@@ -213,7 +222,7 @@ def test_plan_json(ok_json):
     assert (found["student_params"], found["compute"]) == (1e9, 1e22)
     assert [row["scenario"] for row in found["options"]] == [SUPERVISED, *SCENARIOS]
     assert found["best"] == "best-case"
-    assert len(found["verdict"]) == 4
+    assert len(found["verdict"]) == 5  # one a scenario, and why
     for row in found["options"]:
         distilled = row["scenario"] != SUPERVISED
         assert set(row) == (OPTION_KEYS | COMPARISON_KEYS if distilled else OPTION_KEYS)
@@ -644,6 +653,7 @@ def test_laws_json(ok_json):
     found = ok_json("laws")
     assert found["default"] == "busbridge2025-consistent"
     names = ["hoffmann2022", "besiroglu2024", "busbridge2025", "busbridge2025-refit", "busbridge2025-consistent"]
+    names.append("busbridge2025-peaked")
     assert [law["name"] for law in found["laws"]] == names
     (law,) = ok_json("laws", "besiroglu2024")["laws"]
     assert set(law) == {
