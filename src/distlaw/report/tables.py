@@ -147,6 +147,60 @@ def _errors(accuracy: Mapping[str, Any]) -> str:
     return f"mean error {mean:.2%}, largest {largest:.2%}"
 
 
+def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
+    """What finished runs recorded."""
+    table = _table(
+        f"Run {run}",
+        "student",
+        "parameters",
+        "tokens",
+        "epochs",
+        "loss",
+        "teacher loss",
+        "KL from teacher",
+        "FLOPs",
+        "CPU s",
+        caption="losses in nats per token on held-out tokens, against the data; CPU time of the whole run",
+    )
+    for record in records:
+        kl = record["evaluation"]["kl"]
+        table.add_row(
+            Text(record["name"]),
+            _size(record["student_params"]),
+            _size(record["student_tokens"]),
+            f"{record['epochs']:.2f}",
+            _loss(record["student_loss"]),
+            _loss(record["teacher_loss"]),
+            "-" if kl is None else f"{kl:.4f}",
+            f"{record['compute']:.3g}",
+            f"{record['cpu_seconds']:.1f}",
+        )
+    return table
+
+
+def evaluation_table(result: Mapping[str, Any]) -> Table:
+    """One model measured, as `distlaw evaluate` gives it."""
+    table = _table(
+        f"{result['run']}, {format_quantity(result['params'])} parameters, on {result['tokens']:,} held-out tokens",
+        "",
+        "",
+        caption="nats per token" + ("" if result["teacher"] is None else f"; teacher {result['teacher']}"),
+    )
+    names = {
+        "cross_entropy": "cross-entropy against the data",
+        "accuracy": "accuracy of the likeliest token",
+        "teacher_cross_entropy": "teacher's cross-entropy against the data",
+        "cross_entropy_teacher": "cross-entropy against the teacher",
+        "teacher_entropy": "entropy of the teacher",
+        "kl": "KL(teacher || student)",
+        "agreement": "likeliest token as the teacher's",
+    }
+    for name, words in names.items():
+        if (value := result.get(name)) is not None:
+            table.add_row(words, f"{value:.2%}" if name in ("accuracy", "agreement") else f"{value:.4f}")
+    return table
+
+
 def prediction_table(result: Mapping[str, Any]) -> Table:
     """One prediction, as `distlaw predict` gives it."""
     table = _table(

@@ -1,12 +1,14 @@
 """Runs: their schema, their tables, and how well a law predicts them."""
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
+from distlaw.runs.collect import RECORD, collect_records
 from distlaw.runs.files import written_whole
 from distlaw.runs.quantity import format_quantity, one_line, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.table import Column, Table, read_table, write_table
 
 __all__ = [
+    "RECORD",
     "RUN_COLUMNS",
     "Accuracy",
     "Column",
@@ -15,6 +17,7 @@ __all__ = [
     "Table",
     "accuracy",
     "accuracy_by_student",
+    "collect_records",
     "format_quantity",
     "one_line",
     "parse_quantity",

@@ -1,0 +1,5 @@
+"""`python -m distlaw`, as torchrun calls it."""
+
+from distlaw.apps.cli import run
+
+run()

@@ -1,0 +1,31 @@
+"""`distlaw runs`: tables of runs from run directories."""
+
+from pathlib import Path
+
+from cyclopts import App
+
+from distlaw.apps.output import console, print_json, print_warnings
+
+runs = App(name="runs", help="Tables of runs from run directories.")
+
+
+@runs.command
+def collect(folder: Path, *, out: Path, json: bool = False) -> None:
+    """Make a table of runs from all record.json below a folder: what `distlaw fit` reads.
+
+    Args:
+        folder: Folder of run directories.
+        out: Table to write (.csv, .parquet or .jsonl).
+        json: Print JSON.
+    """
+    from distlaw.runs import collect_records, write_runs
+
+    found, unread = collect_records(folder)
+    write_runs(found, out)
+    content = {"table": str(out), "runs": len(found), "distilled": int(found.distilled.sum()), "unread": unread}
+    if json:
+        print_json(content)
+    else:
+        distilled = content["distilled"]
+        console().print(f"{len(found)} runs ({distilled} distilled) written to {out}", markup=False, soft_wrap=True)
+        print_warnings([f"record '{path}' cannot be read" for path in unread])

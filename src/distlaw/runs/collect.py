@@ -1,0 +1,42 @@
+"""Records of finished runs, collected into a table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distlaw.runs.quantity import one_line
+from distlaw.runs.record import RUN_COLUMNS, Runs
+
+RECORD = "record.json"
+"""Name of the file that a finished run leaves."""
+
+
+def collect_records(folder: Path) -> tuple[Runs, list[str]]:
+    """All records below a folder as a table of runs, in the order of their paths.
+
+    Args:
+        folder: Folder of run directories, or one.
+
+    Returns:
+        The runs, and the paths of records that could not be read.
+
+    Raises:
+        ValueError: There are no records, or one contradicts itself.
+    """
+    rows: list[dict[str, Any]] = []
+    unread: list[str] = []
+    for file in sorted(folder.rglob(RECORD)):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if "student_loss" in record:  # a run of several students has one that lists them, beside theirs
+                row = {column.name: record.get(column.name) for column in RUN_COLUMNS}
+                rows.append({n: v if n == "group" else float("nan" if v is None else v) for n, v in row.items()})
+        except (OSError, ValueError, TypeError):
+            unread.append(str(file))
+    if not rows:
+        raise ValueError(f"there is no {RECORD} of a finished run below '{one_line(folder)}'")
+    columns = {c.name: [row[c.name] for row in rows] for c in RUN_COLUMNS}
+    labels = np.array(columns.pop("group"), dtype=object)
+    return Runs(**{name: np.array(values) for name, values in columns.items()}, group=labels), unread

@@ -1,0 +1,405 @@
+"""The training loop: from a config to a run directory, on one process or under torchrun.
+
+A run directory holds `config.toml`, `metrics.jsonl`, `checkpoints/` and, when the run has ended, `record.json` and
+`export/`; several students on one pass have the last two each under `students/NAME/`. The same command goes on from the
+newest checkpoint, and what it computes does not depend on where it was interrupted: a step is a function of the
+weights, the optimizer's state and the step's number.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.nn.parallel import DistributedDataParallel
+
+from distlaw.runs import RECORD, one_line, written_whole
+from distlaw.train import checkpoint
+from distlaw.train.config import RunConfig, read_resolved, write_config
+from distlaw.train.data import Data
+from distlaw.train.losses import LossSums
+from distlaw.train.order import Order
+from distlaw.train.prepare import prepare
+from distlaw.train.record import finish
+from distlaw.train.students import Students, optimizers
+from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, tokenizer_folder
+
+Sharding = Literal["ddp", "full"]
+_PARTIAL = StateDictOptions(ignore_frozen_params=True)
+_EXPLODED = 3.0  # cross-entropy over that of a uniform guess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps in all.
+        tokens_per_second: Over the last steps.
+        cross_entropy: Of each student against the data in the last step, nats per token.
+    """
+
+    step: int
+    steps: int
+    tokens_per_second: float
+    cross_entropy: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How `run` ended.
+
+    Attributes:
+        finished: Whether all steps are done; False after SIGTERM, with a checkpoint written.
+        step: Steps done.
+        notes: What a user should know.
+    """
+
+    finished: bool
+    step: int
+    notes: tuple[str, ...]
+
+
+def run(
+    config: RunConfig,
+    out: Path,
+    *,
+    cache: Path,
+    sharding: Sharding = "ddp",
+    progress: Callable[[Progress], None] | None = None,
+    preparing: Callable[[str, int], None] | None = None,
+) -> Outcome:
+    """Train, from the start or from where an earlier call stopped, and write the run directory.
+
+    Args:
+        config: The run.
+        out: Run directory; made if need be.
+        cache: Folder of prepared data.
+        sharding: Under several ranks, `ddp` (every rank holds the models) or `full` (`fully_shard`: they share them).
+        progress: Called after every step on the first rank.
+        preparing: Called while the data is prepared.
+
+    Raises:
+        ValueError: The directory is another run's, the data, the teacher or the disk will not do, or the loss is no
+            number any more; the last checkpoint stays.
+    """
+    with _ranks() as (rank, world, device):
+        config = with_teachers_tokenizer(config)
+        _claim(out, config, rank)
+        data = prepare(config.data, cache, progress=preparing)
+        teacher = _teacher(config, data)
+        trainer = _Trainer(config, data, teacher, out, rank=rank, world=world, device=device, sharding=sharding)
+        step = trainer.restore()
+        if (out / RECORD).exists() and step == config.training.steps:
+            return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
+        with _termination() as stopped:
+            while step < config.training.steps:
+                trainer.advance(step, progress)
+                step += 1
+                stop = trainer.any_rank(bool(stopped))
+                if stop or step % trainer.checkpoint_every == 0 or step == config.training.steps:
+                    trainer.save(step)
+                if stop and step < config.training.steps:
+                    note = f"stopped at step {step} of {config.training.steps}: the same command goes on"
+                    return Outcome(finished=False, step=step, notes=(*trainer.notes, note))
+        trainer.finish()
+        return Outcome(finished=True, step=step, notes=tuple(trainer.notes))
+
+
+class _Trainer:
+    """What a step needs."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: Data,
+        teacher: Teacher | None,
+        out: Path,
+        *,
+        rank: int,
+        world: int,
+        device: torch.device,
+        sharding: Sharding,
+    ) -> None:
+        self.config, self.data, self.teacher, self.out = config, data, teacher, out
+        self.rank, self.world, self.device = rank, world, device
+        t = config.training
+        self.batch = t.batch_tokens // data.context
+        if self.batch % world:
+            raise ValueError(
+                f"batch_tokens ({t.batch_tokens}) hold {self.batch} blocks, which {world} ranks cannot share"
+            )
+        self.micro = max((t.micro_batch_tokens or t.batch_tokens) // data.context, 1)
+        self.checkpoint_every = t.checkpoint_every or max(t.steps // 10, 1)
+        self.blocks = data.split(config.split)
+        self.order = Order(len(self.blocks), t.order_seed)
+        self.students = Students(
+            config.students, t, vocab_size=data.vocab_size, context=data.context, teacher=teacher
+        ).to(device)
+        self.notes: list[str] = []
+        used = self.blocks.epochs_used(t.steps * t.batch_tokens)
+        if used > 1:
+            self.notes.append(f"the data is repeated: the run reads {used:.2f} epochs of {self.blocks.tokens} tokens")
+        self.module: torch.nn.Module = self.students
+        if world > 1 and sharding == "full":
+            _shard(self.students)
+        elif world > 1:
+            self.module = DistributedDataParallel(self.students, device_ids=[device] if device.type == "cuda" else None)
+        self.optimizers = optimizers(self.students)
+        self.tokens_done, self.since = 0, time.monotonic()
+        self.wall, self.cpu = 0.0, 0.0  # of earlier calls
+        self.started = time.monotonic(), time.process_time()
+
+    def advance(self, step: int, progress: Callable[[Progress], None] | None) -> None:
+        """One optimizer step of every student."""
+        t = self.config.training
+        share = step / t.steps
+        mixing = [s.loss.mixing_at(share) if self.teacher else 0.0 for s in self.config.students]
+        indices = self.order.indices(step, self.batch, self.rank, self.world)
+        target_tokens = self.batch * self.data.context  # over all ranks: what every sum is divided by
+        sums = torch.zeros(len(mixing), len(LossSums.names()), dtype=torch.float64, device=self.device)
+        pieces = [indices[i : i + self.micro] for i in range(0, len(indices), self.micro)]
+        for i, piece in enumerate(pieces):
+            tokens = torch.from_numpy(self.blocks.read(piece)).to(self.device)
+            with self._synchronised(last=i == len(pieces) - 1):
+                losses = self.module(tokens, mixing, piece)
+                # Ranks average gradients; the sum over all ranks' tokens is meant.
+                (torch.stack([loss.objective for loss in losses]).sum() * (self.world / target_tokens)).backward()
+            sums += torch.stack([loss.detached() for loss in losses])
+        if self.world > 1:
+            dist.all_reduce(sums)
+        norms = self._update(t.rate_at(step))
+        self._require_sound(step, sums / target_tokens, norms)
+        if self.rank == 0:
+            self._report(step, sums / target_tokens, norms, mixing, progress)
+
+    def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
+        """Ranks exchange gradients once a step."""
+        if isinstance(self.module, DistributedDataParallel) and not last:
+            return self.module.no_sync()
+        return nullcontext()
+
+    def _update(self, rate: float) -> list[float]:
+        norms = []
+        for model, optimizer in zip(self.students.models, self.optimizers, strict=True):
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.training.clip)
+            norms.append(float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm))  # pyright: ignore[reportAttributeAccessIssue]
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return norms
+
+    def _require_sound(self, step: int, means: Tensor, norms: list[float]) -> None:
+        names = LossSums.names()
+        for student, row, norm in zip(self.config.students, means, norms, strict=True):
+            loss = float(row[names.index("cross_entropy")])
+            if np.isfinite(loss) and np.isfinite(norm) and loss <= _EXPLODED * np.log(self.data.vocab_size):
+                continue
+            last, _ = checkpoint.newest(self.out / "checkpoints")
+            kept = "there is no checkpoint yet" if last is None else f"'{one_line(last)}' is the last good checkpoint"
+            raise ValueError(
+                f"'{student.name}' went astray at step {step}: cross-entropy {loss:.4g} nats, gradient norm {norm:.4g};"
+                f" {kept}; a lower training.rate ({self.config.training.rate:g}) may help"
+            )
+
+    def _report(
+        self,
+        step: int,
+        means: Tensor,
+        norms: list[float],
+        mixing: list[float],
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        t, now = self.config.training, time.monotonic()
+        speed = t.batch_tokens / max(now - self.since, 1e-9)
+        self.since = now
+        names = LossSums.names()
+        if step % t.log_every == 0 or step == t.steps - 1:
+            rows = []
+            for student, row, norm, share in zip(self.config.students, means.tolist(), norms, mixing, strict=True):
+                values = {n: v for n, v in zip(names, row, strict=True) if n != "positions" and v == v}
+                rows.append({"student": student.name, **values, "gradient_norm": norm, "mixing": share})
+            line = {"step": step + 1, "tokens": (step + 1) * t.batch_tokens, "rate": t.rate * t.rate_at(step)}
+            with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+                for row in rows:
+                    stream.write(json.dumps({**line, **row, "tokens_per_second": round(speed)}) + "\n")
+        if progress is not None:
+            losses = tuple(means[:, names.index("cross_entropy")].tolist())
+            progress(Progress(step=step + 1, steps=t.steps, tokens_per_second=speed, cross_entropy=losses))
+
+    def _state(self) -> dict[str, Any]:
+        models, states = get_state_dict(self.students, self.optimizers, options=_PARTIAL)
+        return {"models": models, "optimizers": states}
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint."""
+        state = self._state()
+        wall, cpu = time.monotonic() - self.started[0], time.process_time() - self.started[1]
+        state["spent"] = {"wall": self.wall + wall, "cpu": self.cpu + cpu}
+        state["random"] = torch.get_rng_state()
+        checkpoint.save(self.out / "checkpoints", step, state, keep=self.config.training.keep)
+
+    def restore(self) -> int:
+        """Go on from the newest good checkpoint; gives the steps done."""
+        found, damaged = checkpoint.newest(self.out / "checkpoints")
+        self.notes += damaged
+        step = 0 if found is None else checkpoint.step_of(found)
+        if found is not None:
+            state = {**self._state(), "spent": {"wall": 0.0, "cpu": 0.0}, "random": torch.get_rng_state()}
+            checkpoint.load(found, state)
+            set_state_dict(
+                self.students,
+                self.optimizers,
+                model_state_dict=state["models"],
+                optim_state_dict=state["optimizers"],
+                options=StateDictOptions(ignore_frozen_params=True, strict=False),
+            )
+            torch.set_rng_state(state["random"])
+            self.wall, self.cpu = state["spent"]["wall"], state["spent"]["cpu"]
+        if self.rank == 0:
+            _cut_metrics(self.out / "metrics.jsonl", step)
+        return step
+
+    def any_rank(self, flag: bool) -> bool:
+        """Whether a flag is set on any rank."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor([float(flag)], device=self.device)
+        dist.all_reduce(value)
+        return bool(value.item())
+
+    def finish(self) -> None:
+        """Measure, export and record every student."""
+        wall, cpu = time.monotonic() - self.started[0], time.process_time() - self.started[1]
+        finish(
+            self.config,
+            self.data,
+            self.students,
+            self.teacher,
+            self.out,
+            spent=(self.wall + wall, self.cpu + cpu),
+            world=self.world,
+            rank=self.rank,
+        )
+
+
+def _shard(students: Students) -> None:
+    from torch.distributed.fsdp import fully_shard
+
+    for model in students.models:
+        for layer in model.model.layers:  # pyright: ignore[reportGeneralTypeIssues, reportAttributeAccessIssue]
+            fully_shard(layer)
+    fully_shard(students)
+
+
+def _claim(out: Path, config: RunConfig, rank: int) -> None:
+    """Make the directory this run's, or check that it is."""
+    file = out / "config.toml"
+    if rank == 0:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--out '{one_line(out)}' cannot be made ({error.strerror})") from None
+        if not file.exists():
+            if any(out.iterdir()):
+                raise ValueError(f"--out '{one_line(out)}' is neither empty nor a run directory: choose another")
+            write_config(config, file)
+    if dist.is_initialized():
+        dist.barrier()
+    there = read_resolved(file)
+    if there.id != config.id:
+        changed = _difference(asdict(there), asdict(config))
+        raise ValueError(f"--out '{one_line(out)}' holds another run (its {changed} differs): choose another folder")
+
+
+def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
+    """Name of the first value that differs."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in {**there, **here}:
+            if there.get(key) != here.get(key):
+                return _difference(there.get(key), here.get(key), f"{where}.{key}" if where else key)
+    return where or "config"
+
+
+def with_teachers_tokenizer(config: RunConfig) -> RunConfig:
+    """A student reads with its teacher's tokenizer unless it is told another."""
+    if config.teacher is None or not config.teacher.path or config.data.tokenizer or config.data.source == "synthetic":
+        return config
+    folder = tokenizer_folder(Path(config.teacher.path))
+    if not (folder / "tokenizer.json").is_file():
+        return config
+    return replace(config, data=replace(config.data, tokenizer=str(folder)))
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _teacher(config: RunConfig, data: Data) -> Teacher | None:
+    if config.teacher is None:
+        return None
+    teacher = open_teacher(Path(config.teacher.path))
+    require_same_tokenizer(teacher, data.tokenizer)
+    return teacher
+
+
+def _cut_metrics(file: Path, step: int) -> None:
+    """Drop lines beyond the checkpoint that the run goes on from; a line cut short by a kill is one of them."""
+    if not file.exists():
+        return
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError, TypeError):
+            continue
+    with written_whole(file, "metrics") as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+@contextmanager
+def _ranks() -> Iterator[tuple[int, int, torch.device]]:
+    """Rank, number of ranks and device: one process, or what torchrun says."""
+    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    with ExitStack() as stack:
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            stack.callback(dist.destroy_process_group)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        yield (dist.get_rank() if world > 1 else 0), world, device
+
+
+@contextmanager
+def _termination() -> Iterator[list[int]]:
+    """A list that SIGTERM puts an entry into: pre-emption ends a run after the step, with a checkpoint."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, note)
+    except ValueError:  # not the main thread: whoever runs us there has signals of their own
+        yield seen
+        return
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,302 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distlaw.train import checkpoint
+from distlaw.train.config import RunConfig, config_of, of_student
+from distlaw.train.loop import run
+
+DATA = {"limit_bytes": 300_000, "context": 32, "vocab_size": 300, "validation_share": 0.2, "student_share": 0.4}
+MODEL = {"layers": 1, "head_size": 8, "aspect_ratio": 16}
+TRAINING = {"tokens": 12_288, "batch_tokens": 512, "checkpoint_every": 5, "log_every": 1, "validation_tokens": 2048}
+
+
+def config(*, distill=False, **changes) -> RunConfig:
+    content = {"data": DATA, "model": MODEL, "training": {**TRAINING, **changes.pop("training", {})}, **changes}
+    return config_of(content, distill=distill)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory, cache):
+    folder = tmp_path_factory.mktemp("teacher") / "run"
+    torch.set_num_threads(1)
+    assert run(config(model={**MODEL, "layers": 2}), folder, cache=cache).finished
+    return folder
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "export" / "model.safetensors")
+
+
+def metrics(folder, name=None):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    chosen = [line for line in lines if name in (None, line["student"])]
+    return [{k: v for k, v in line.items() if k not in ("tokens_per_second", "student")} for line in chosen]
+
+
+def record(folder):
+    found = json.loads((folder / "record.json").read_text())
+    return {k: v for k, v in found.items() if k not in ("wall_seconds", "cpu_seconds")}
+
+
+def assert_same_run(one, other):
+    assert metrics(one) == metrics(other)
+    assert record(one) == record(other)
+    a, b = weights(one), weights(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_learns_and_leaves_what_it_says(teacher):
+    assert sorted(p.name for p in teacher.iterdir()) == [
+        "checkpoints",
+        "config.toml",
+        "export",
+        "metrics.jsonl",
+        "record.json",
+    ]
+    lines, found = metrics(teacher), record(teacher)
+    assert [line["step"] for line in lines] == list(range(1, 25))
+    assert lines[0]["cross_entropy"] == pytest.approx(np.log(300), rel=0.1)  # of a guess
+    assert found["student_loss"] < 0.8 * lines[0]["cross_entropy"]
+    assert found["student_tokens"] == 24 * 512
+    assert (
+        found["compute"] == found["flops"]["student_training"] > 6 * found["student_params"] * found["student_tokens"]
+    )
+    assert found["teacher_loss"] is None
+    assert len(list((teacher / "checkpoints").iterdir())) == 2
+
+
+def test_the_export_is_the_model_that_was_measured(teacher, cache):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from distlaw.train.evaluate import evaluate
+    from distlaw.train.prepare import prepare
+
+    model = AutoModelForCausalLM.from_pretrained(teacher / "export")
+    data = prepare(config().data, cache)
+    again = evaluate(model, data.split("validation"), vocab_size=data.vocab_size, tokens=2048)
+    assert again.cross_entropy == record(teacher)["student_loss"]
+    # And by transformers' own loss.
+    blocks = torch.from_numpy(data.split("validation").read(np.arange(64)))
+    with torch.no_grad():
+        theirs = [float(model(input_ids=b[None], labels=b[None]).loss) for b in blocks]
+    assert np.mean(theirs) == pytest.approx(again.cross_entropy, rel=1e-5)
+    tokenizer = AutoTokenizer.from_pretrained(teacher / "export")
+    assert tokenizer.decode(tokenizer("def f(x):")["input_ids"]) == "def f(x):"
+
+
+def test_a_distilled_student_reads_its_teachers_tokens_and_records_it(teacher, cache, tmp_path):
+    student = config(distill=True, teacher={"path": str(teacher)})
+    assert run(student, tmp_path / "student", cache=cache).finished
+    found = record(tmp_path / "student")
+    theirs = record(teacher)
+    assert found["teacher_loss"] == pytest.approx(theirs["student_loss"], rel=1e-6)  # the same held-out tokens
+    assert (found["teacher_params"], found["teacher_tokens"]) == (theirs["student_params"], theirs["student_tokens"])
+    assert found["tokenizer_hash"] == theirs["tokenizer_hash"]
+    assert found["flops"]["teacher_logits"] > 0
+    assert found["compute"] == pytest.approx(sum(found["flops"].values()))
+    e = found["evaluation"]
+    assert e["kl"] == pytest.approx(e["cross_entropy_teacher"] - e["teacher_entropy"], rel=1e-9)
+    assert 0 < e["kl"] < 0.5
+
+
+def test_students_on_one_pass_equal_separate_runs(teacher, cache, tmp_path):
+    """Sizes, seeds and lambdas side by side on one teacher forward: every one ends as if it had been alone."""
+    students = [
+        {"name": "small", "seed": 3},
+        {"name": "wide", "model": {"width": 32}},
+        {"name": "mixed", "loss": {"mixing": 0.5}},
+        {"name": "handed-over", "loss": {"mixing": [[0.5, 1.0], [0.5, 0.0]]}},
+        {"name": "guessing", "loss": {"targets": "sampled", "samples": 8}},
+    ]
+    family = config(distill=True, teacher={"path": str(teacher)}, students=students, training={"tokens": 4096})
+    assert run(family, tmp_path / "family", cache=cache).finished
+    for name in ("small", "wide", "mixed", "handed-over", "guessing"):
+        alone = tmp_path / name
+        assert run(of_student(family, name), alone, cache=cache).finished
+        together = tmp_path / "family" / "students" / name
+        for key, weight in weights(alone).items():
+            torch.testing.assert_close(weights(together)[key], weight, rtol=1e-4, atol=1e-6)
+        a, b = record(alone), record(together)
+        assert a["student_loss"] == pytest.approx(b["student_loss"], rel=1e-6)
+        assert [m["cross_entropy"] for m in metrics(tmp_path / "family", name)] == pytest.approx(
+            [m["cross_entropy"] for m in metrics(alone)], rel=1e-6
+        )
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher, cache):
+    from distlaw.train.prepare import prepare
+    from distlaw.train.students import Students
+    from distlaw.train.teacher import open_teacher
+
+    c = config(distill=True, model={**MODEL, "layers": 2}, teacher={"path": str(teacher)}, loss={"z_loss": 0.0})
+    data, opened = prepare(c.data, cache), open_teacher(teacher)
+    students = Students(c.students, c.training, vocab_size=data.vocab_size, context=32, teacher=opened)
+    students.models[0].load_state_dict(opened.model.state_dict())
+    blocks = torch.from_numpy(data.split("student").read(np.arange(8)))
+    [loss] = students(blocks, [1.0])
+    loss.objective.backward()
+    assert abs(float(loss.kl)) < 1e-6 * float(loss.positions)
+    for parameter in students.models[0].parameters():
+        assert float(parameter.grad.abs().max()) < 1e-4
+
+
+def test_micro_batches_change_nothing(cache, tmp_path):
+    whole, parts = config(), config(training={"micro_batch_tokens": 96})
+    run(whole, tmp_path / "whole", cache=cache)
+    run(parts, tmp_path / "parts", cache=cache)
+    for name, weight in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(weights(tmp_path / "parts")[name], weight, rtol=1e-3, atol=1e-4)
+    a, b = record(tmp_path / "whole"), record(tmp_path / "parts")
+    assert a["student_loss"] == pytest.approx(b["student_loss"], rel=1e-4)
+
+
+class Stop(Exception):
+    pass
+
+
+def interrupted(config, out, cache, step):
+    def progress(at):
+        if at.step == step:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config, out, cache=cache, progress=progress)
+
+
+@pytest.mark.parametrize("step", [1, 5, 7, 23])
+def test_goes_on_bit_for_bit(cache, tmp_path, step):
+    run(config(), tmp_path / "undisturbed", cache=cache)
+    interrupted(config(), tmp_path / "disturbed", cache, step)
+    assert run(config(), tmp_path / "disturbed", cache=cache).finished
+    assert_same_run(tmp_path / "undisturbed", tmp_path / "disturbed")
+
+
+def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(cache, tmp_path):
+    run(config(), tmp_path / "undisturbed", cache=cache)
+    interrupted(config(), tmp_path / "run", cache, 12)
+    newest, _ = checkpoint.newest(tmp_path / "run" / "checkpoints")
+    assert newest.name == "step-00000010"
+    shard = next(newest.glob("*.distcp"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    outcome = run(config(), tmp_path / "run", cache=cache)
+    assert f"'{newest}' is damaged ({shard.name} is not what was written)" in outcome.notes[0]
+    assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+def test_a_directory_belongs_to_one_run(teacher, cache, tmp_path):
+    other = config(model={**MODEL, "layers": 2}, training={"rate": 0.01})
+    with pytest.raises(ValueError, match=r"holds another run \(its training.rate differs\)"):
+        run(other, teacher, cache=cache)
+    done = run(config(model={**MODEL, "layers": 2}), teacher, cache=cache)
+    assert "the run was finished already" in done.notes
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("dear")
+    with pytest.raises(ValueError, match="neither empty nor a run directory"):
+        run(other, tmp_path / "mine", cache=cache)
+
+
+def test_a_loss_that_explodes_stops_the_run(cache, tmp_path):
+    wild = config(training={"rate": 1e6, "warmup": 0.0, "parametrisation": "standard"})
+    with pytest.raises(ValueError, match=r"'model' went astray at step \d+: .*; .*a lower training.rate"):
+        run(wild, tmp_path / "wild", cache=cache)
+    assert not (tmp_path / "wild" / "record.json").exists()
+
+
+def test_a_teacher_of_another_tokenizer_is_refused(teacher, cache, tmp_path):
+    data = {**DATA, "vocab_size": 320}
+    other = tmp_path / "other"
+    run(config(data=data, training={"tokens": 512}), other, cache=cache)
+    student = config(distill=True, teacher={"path": str(teacher)}, data={**data, "tokenizer": str(other / "export")})
+    with pytest.raises(ValueError, match="has another tokenizer"):
+        run(student, tmp_path / "student", cache=cache)
+
+
+def test_repetition_is_counted(cache, tmp_path):
+    few = config(training={"tokens": 163_840, "batch_tokens": 4096})
+    outcome = run(few, tmp_path / "few", cache=cache)
+    epochs = record(tmp_path / "few")["epochs"]
+    assert epochs > 1
+    assert f"{epochs:.2f} epochs" in outcome.notes[0]
+
+
+CHILD = """
+import sys, torch
+from pathlib import Path
+from tests_config import config
+from distlaw.train.loop import run
+torch.set_num_threads(1)
+print("ready", flush=True)
+outcome = run(config(), Path(sys.argv[1]), cache=Path(sys.argv[2]))
+print(outcome.finished, outcome.step, flush=True)
+"""
+
+
+def child(tmp_path, out, cache):
+    (tmp_path / "tests_config.py").write_text(
+        "from distlaw.train.config import config_of\n"
+        f"def config(): return config_of({{'data': {DATA!r}, 'model': {MODEL!r},"
+        f" 'training': {dict(TRAINING, tokens=200_000)!r}}}, distill=False)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(out), str(cache)], env=env, stdout=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(file: Path, process, lines: int):
+    for _ in range(600):
+        if file.exists() and file.read_text().count("\n") >= lines:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("the run did not get going")
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_asked_to_end(cache, tmp_path):
+    """kill -9 three times, SIGTERM once (which ends with 0), and the result is that of an undisturbed run."""
+    out, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    for lines in (20, 90, 170):
+        process = child(tmp_path, out, cache)
+        wait_for(out / "metrics.jsonl", process, lines)
+        process.kill()
+        process.communicate()
+    process = child(tmp_path, out, cache)
+    wait_for(out / "metrics.jsonl", process, 200)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said.split()[1] == "False"
+    process = child(tmp_path, out, cache)
+    said, _ = process.communicate(timeout=120)
+    assert said.split()[1:] == ["True", "391"]
+    process = child(tmp_path, undisturbed, cache)
+    process.communicate(timeout=120)
+    assert_same_run(undisturbed, out)
+
+
+def test_the_id_is_of_what_is_computed():
+    same = config(training={"log_every": 7, "keep": 5, "checkpoint_every": 9})
+    assert same.id == config().id
+    assert config(seed=1).id != config().id
+    assert replace(same, split="student").id != same.id
