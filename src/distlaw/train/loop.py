@@ -153,7 +153,8 @@ class _Trainer:
         if used > 1:
             self.notes.append(f"the data is repeated: the run reads {used:.2f} epochs of {self.blocks.tokens} tokens")
         self.module: torch.nn.Module = self.students
-        if world > 1 and sharding == "full":
+        self.sharded = world > 1 and sharding == "full"  # the teacher too: measuring opens a whole one
+        if self.sharded:
             _shard(self.students)
         elif world > 1:
             self.module = DistributedDataParallel(self.students, device_ids=[device] if device.type == "cuda" else None)
@@ -288,7 +289,7 @@ class _Trainer:
             self.config,
             self.data,
             self.students,
-            self.teacher,
+            open_teacher(self.teacher.path) if self.teacher and self.sharded and self.rank == 0 else self.teacher,
             self.out,
             spent=(self.wall + wall, self.cpu + cpu),
             world=self.world,
@@ -299,8 +300,8 @@ class _Trainer:
 def _shard(students: Students) -> None:
     from torch.distributed.fsdp import fully_shard
 
-    for model in students.models:
-        for layer in model.model.layers:  # pyright: ignore[reportGeneralTypeIssues, reportAttributeAccessIssue]
+    for model in [*students.models, *([students.teacher] if students.teacher is not None else [])]:
+        for layer in getattr(model.base_model, "layers", ()):  # block by block, so that one is whole at a time
             fully_shard(layer)
     fully_shard(students)
 
