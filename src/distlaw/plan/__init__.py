@@ -11,6 +11,7 @@ from distlaw.plan.grids import BudgetGrid, TeacherGrid, TokenGrid, budget_grid, 
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.options import SUPERVISED, Option, Plan, solve
 from distlaw.plan.problem import Bounds, Problem
+from distlaw.plan.recipe import recipe, write_recipe
 from distlaw.plan.teacher_table import TEACHER_COLUMNS, read_teachers
 from distlaw.plan.teachers import NO_TEACHER, RankedTeacher, Teacher, loss_from_bits_per_byte, rank_teachers
 from distlaw.plan.uncertainty import OptionUncertainty, confidence_sentences, plan_uncertainty
@@ -46,9 +47,11 @@ __all__ = [
     "rank_teachers",
     "ratios_to_supervised",
     "read_teachers",
+    "recipe",
     "solve",
     "supervised_optimum",
     "teacher_grid",
     "token_crossover",
     "token_grid",
+    "write_recipe",
 ]

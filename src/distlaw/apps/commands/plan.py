@@ -17,7 +17,7 @@ from distlaw.apps.options import (
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.fit.lawfile import FittedLaw
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw
-from distlaw.plan import Plan, confidence_sentences, judge, plan_uncertainty, solve
+from distlaw.plan import Plan, confidence_sentences, judge, plan_uncertainty, recipe, solve, write_recipe
 
 _DRAWS = 200  # resamples that a plan is made under: a second of time, and a probability to within 0.03
 
@@ -32,6 +32,8 @@ def plan(
     family: FamilyOptions = FamilyOptions(),
     hardware: Hardware = Hardware(),
     figure: Path | None = None,
+    write_config: Path | None = None,
+    write_scenario: str | None = None,
     json: bool = False,
 ) -> None:
     """Plan a student: compare supervised training with distillation in four scenarios, each at its optimum.
@@ -43,6 +45,8 @@ def plan(
         student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
         law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         figure: Draw loss against compute into this file (.png, .svg or .pdf).
+        write_config: Write the best option down as a config (.toml) for `distlaw train` or `distlaw distill`.
+        write_scenario: Write this option down instead of the best one.
         json: Print JSON.
     """
     if figure is not None:
@@ -69,6 +73,8 @@ def plan(
         from distlaw.report.figures import loss_against_compute, save_figure
 
         save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
+    if write_config is not None:
+        write_recipe(recipe(answer, law=law, scenario=write_scenario), write_config)
     if json:
         options = []
         for option, bill in zip(answer.options, bills, strict=True):
@@ -95,8 +101,9 @@ def plan(
         out.print(plan_table(answer, verdict, law=law, bills=bills, spread=spread))
         for sentence in [*verdict.sentences, *confidence_sentences(spread)]:
             out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False, soft_wrap=True)
-        if figure is not None:
-            out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
+        for what, path in (("Figure", figure), ("Config", write_config)):
+            if path is not None:
+                out.print(f"{what}: {path}", markup=False, soft_wrap=True)
         print_warnings(warnings)
 
 
