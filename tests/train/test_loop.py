@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,18 @@ def test_a_directory_belongs_to_one_run(teacher, cache, tmp_path):
     (tmp_path / "mine" / "thesis.tex").write_text("dear")
     with pytest.raises(ValueError, match="neither empty nor a run directory"):
         run(other, tmp_path / "mine", cache=cache)
+
+
+def test_a_teacher_that_changed_under_a_run_is_noticed(teacher, cache, tmp_path):
+    """It may lie elsewhere, but it must be the same."""
+    shutil.copytree(teacher, tmp_path / "moved")
+    interrupted(config(distill=True, teacher={"path": str(teacher)}), tmp_path / "student", cache, 7)
+    other = tmp_path / "other"
+    run(config(model={**MODEL, "layers": 2}, seed=1), other, cache=cache)
+    with pytest.raises(ValueError, match=r"the teacher is not what '.*' was begun with"):
+        run(config(distill=True, teacher={"path": str(other)}), tmp_path / "student", cache=cache)
+    moved = config(distill=True, teacher={"path": str(tmp_path / "moved")})
+    assert run(moved, tmp_path / "student", cache=cache).finished
 
 
 def test_a_loss_that_explodes_stops_the_run(cache, tmp_path):

@@ -181,8 +181,11 @@ class RunConfig:
 
     @property
     def id(self) -> str:
-        """Hash of everything that decides what the run computes."""
+        """Hash of what decides the results; where data and teacher lie does not: they have hashes of their own."""
         content = asdict(self)
+        del content["data"]["paths"], content["data"]["tokenizer"]
+        if content["teacher"] is not None:
+            content["teacher"]["path"] = ""
         for unimportant in ("checkpoint_every", "keep", "log_every"):
             del content["training"][unimportant]
         text = json.dumps(content, sort_keys=True)

@@ -37,6 +37,7 @@ from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer,
 
 Sharding = Literal["ddp", "full"]
 _PARTIAL = StateDictOptions(ignore_frozen_params=True)
+CONFIG = "config.toml"
 _EXPLODED = 3.0  # cross-entropy over that of a uniform guess
 
 
@@ -97,9 +98,10 @@ def run(
     """
     with _ranks() as (rank, world, device):
         config = with_teachers_tokenizer(config)
-        _claim(out, config, rank)
+        _require_own(out, config)
         data = prepare(config.data, cache, progress=preparing)
         teacher = _teacher(config, data)
+        _claim(out, config, rank)
         trainer = _Trainer(config, data, teacher, out, rank=rank, world=world, device=device, sharding=sharding)
         step = trainer.restore()
         if (out / RECORD).exists() and step == config.training.steps:
@@ -245,12 +247,17 @@ class _Trainer:
         models, states = get_state_dict(self.students, self.optimizers, options=_PARTIAL)
         return {"models": models, "optimizers": states}
 
+    def _read(self) -> dict[str, str]:
+        """What a run goes on reading and must not change under it."""
+        return {"data": self.data.hash, "teacher": self.teacher.hash if self.teacher else ""}
+
     def save(self, step: int) -> None:
         """Write a checkpoint."""
         state = self._state()
         wall, cpu = time.monotonic() - self.started[0], time.process_time() - self.started[1]
         state["spent"] = {"wall": self.wall + wall, "cpu": self.cpu + cpu}
         state["random"] = torch.get_rng_state()
+        state["read"] = self._read()
         checkpoint.save(self.out / "checkpoints", step, state, keep=self.config.training.keep)
 
     def restore(self) -> int:
@@ -260,7 +267,14 @@ class _Trainer:
         step = 0 if found is None else checkpoint.step_of(found)
         if found is not None:
             state = {**self._state(), "spent": {"wall": 0.0, "cpu": 0.0}, "random": torch.get_rng_state()}
+            state["read"] = self._read()
             checkpoint.load(found, state)
+            for what, now in self._read().items():
+                if state["read"][what] != now:
+                    raise ValueError(
+                        f"the {what} is not what '{one_line(self.out)}' was begun with ({now[:12]}, then"
+                        f" {state['read'][what][:12]}): bring it back, or choose another folder"
+                    )
             set_state_dict(
                 self.students,
                 self.optimizers,
@@ -306,24 +320,29 @@ def _shard(students: Students) -> None:
     fully_shard(students)
 
 
-def _claim(out: Path, config: RunConfig, rank: int) -> None:
-    """Make the directory this run's, or check that it is."""
-    file = out / "config.toml"
-    if rank == 0:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"--out '{one_line(out)}' cannot be made ({error.strerror})") from None
-        if not file.exists():
-            if any(out.iterdir()):
-                raise ValueError(f"--out '{one_line(out)}' is neither empty nor a run directory: choose another")
-            write_config(config, file)
-    if dist.is_initialized():
-        dist.barrier()
+def _require_own(out: Path, config: RunConfig) -> None:
+    """Check, before anything is done, that a directory is empty or this run's."""
+    file = out / CONFIG
+    if not file.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(f"--out '{one_line(out)}' is neither empty nor a run directory: choose another")
+        return
     there = read_resolved(file)
     if there.id != config.id:
         changed = _difference(asdict(there), asdict(config))
         raise ValueError(f"--out '{one_line(out)}' holds another run (its {changed} differs): choose another folder")
+
+
+def _claim(out: Path, config: RunConfig, rank: int) -> None:
+    """Make the directory this run's, once all that it needs is there."""
+    if rank == 0 and not (out / CONFIG).exists():
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--out '{one_line(out)}' cannot be made ({error.strerror})") from None
+        write_config(config, out / CONFIG)
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401

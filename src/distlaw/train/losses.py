@@ -236,9 +236,9 @@ def _chunked_loss(
         measures.append(measured)
         gradient = gradient.to(head.dtype)
         if hidden_gradient is not None:
-            hidden_gradient[rows] = gradient @ head
+            hidden_gradient[rows] = (gradient @ head).to(hidden.dtype)
         if head_gradient is not None:
-            head_gradient.addmm_(gradient.T, states)
+            head_gradient.addmm_(gradient.T, states.to(head.dtype))
     sums = torch.cat(measures, 1).sum(1, dtype=torch.float64)
     objective = (1 - mixing) * sums[0] + config.z_loss * sums[1]
     if teacher is not None:

@@ -49,7 +49,13 @@ class ModelConfig:
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("layers", "aspect_ratio", "head_size", "ffn_multiple", *(["width"] if self.width else [])):
+        for name in (
+            "layers",
+            "aspect_ratio",
+            "head_size",
+            "ffn_multiple",
+            *(["width"] if self.width is not None else []),
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
@@ -59,7 +65,7 @@ class ModelConfig:
                 raise ValueError(f"{name} must be positive, got {value!r}")
         if self.head_size % 2:
             raise ValueError(f"head_size must be even, since rotary positions turn pairs, got {self.head_size}")
-        if self.width == 0 or self.d_model % self.head_size:
+        if self.d_model % self.head_size:
             what = "aspect_ratio x layers" if self.width is None else "width"
             raise ValueError(f"{what} must be a multiple of head_size ({self.head_size}), got {self.d_model}")
 
@@ -105,8 +111,7 @@ def build_model(
         base_width: Width at which muP and the standard parametrisation are the same.
 
     Raises:
-        ValueError: The vocabulary or the context is not a whole number of at least 1, or `base_width` is no multiple
-            of the head size.
+        ValueError: The vocabulary or the context is not positive, or `base_width` is no multiple of the head size.
     """
     # Seconds to import, so not at the top: what reads a config need not wait for it.
     from transformers.models.qwen3 import Qwen3Config

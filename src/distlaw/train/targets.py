@@ -101,7 +101,7 @@ Targets = DenseTargets | TailTargets | PointTargets
 
 
 class TeacherTargets(Protocol):
-    """Anything that gives targets for chosen positions: the three above, or `OnlineTeacher`."""
+    """Anything that gives targets for chosen positions: the three above, `OnlineTeacher` or `KnownTeacher`."""
 
     def at(self, rows: Rows) -> Targets:
         """The targets of these positions of the batch."""
@@ -299,6 +299,23 @@ class OnlineTeacher:
     def at(self, rows: Rows) -> Targets:
         """The targets of these positions."""
         return self.offer.of(self.log_probs(rows), None if self.uniforms is None else self.uniforms[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTeacher:
+    """A teacher whose distribution is at hand, and what it offers of it, made for the positions asked for.
+
+    Attributes:
+        log_probs: log p_T, shape (n, V).
+        offer: What is made of the distribution; not samples, which a cache draws when it is captured.
+    """
+
+    log_probs: Tensor
+    offer: Offer = Offer()
+
+    def at(self, rows: Rows) -> Targets:
+        """The targets of these positions."""
+        return self.offer.of(self.log_probs[rows])
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -1,0 +1,109 @@
+"""`distlaw train`, `distill`, `evaluate` and `runs collect`, as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from distlaw.apps.cli import main
+from distlaw.runs import read_runs
+
+torch = pytest.importorskip("torch")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "debug"
+QUICK = (
+    *("--set", "data.limit_bytes=300_000", "--set", "data.context=32", "--set", "data.validation_share=0.2"),
+    *("--set", "data.vocab_size=300", "--set", "data.student_share=0.4", "--set", "training.batch_tokens=512"),
+    *("--set", "training.tokens=8192", "--set", "training.validation_tokens=2048"),
+)
+
+
+@pytest.fixture
+def command(capsys):
+    torch.set_num_threads(1)
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def test_from_a_teacher_to_a_table_of_runs(command, tmp_path):
+    cache = ("--cache", tmp_path / "cache")
+    words = ("train", EXAMPLES / "teacher.toml", "--out", tmp_path / "teacher", *cache, *QUICK)
+    status, out, err = command(*words, "--json")
+    assert status == 0
+    teacher = json.loads(out)
+    assert teacher["student_params"] == 26848
+    assert "step 16/16" in err
+
+    words = ("distill", EXAMPLES / "student.toml", "--teacher", tmp_path / "teacher", "--out", tmp_path / "student")
+    status, out, err = command(*words, *cache, *QUICK, "--json")
+    assert status == 0
+    distilled, supervised = json.loads(out)["students"]
+    assert distilled["teacher_loss"] == pytest.approx(teacher["student_loss"], rel=1e-6)
+    assert supervised["teacher_loss"] is None
+    assert supervised["flops"]["teacher_logits"] == 0 < distilled["flops"]["teacher_logits"]
+    status, out, _ = command(*words, *cache, *QUICK)
+    assert status == 0
+    assert "distilled" in out
+    assert "KL from teacher" in out
+
+    student = tmp_path / "student" / "students" / "distilled"
+    status, out, _ = command("evaluate", student, *cache, "--tokens", 2048, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["cross_entropy"] == pytest.approx(distilled["student_loss"], rel=1e-9)
+    assert found["kl"] == pytest.approx(distilled["evaluation"]["kl"], rel=1e-9)
+    assert found["params"] == distilled["student_params"]
+    status, out, _ = command("evaluate", student, *cache, "--tokens", 2048)
+    assert "KL(teacher || student)" in out
+
+    table = tmp_path / "runs.csv"
+    status, out, _ = command("runs", "collect", tmp_path, "--out", table, "--json")
+    assert status == 0
+    assert json.loads(out) == {"table": str(table), "runs": 3, "distilled": 1, "unread": []}
+    runs = read_runs(table)
+    assert sorted(runs.student_loss) == sorted(r["student_loss"] for r in (teacher, distilled, supervised))
+    assert command("check", table, "--law", "busbridge2025")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ("[modle]\nlayers = 2", (), "modle is unknown; known are data, split, students, teacher, training"),
+        ("[model]\nlayer = 2", (), "students.model.layer is unknown"),
+        ("[training]\nrate = 'fast'", (), "training.rate: Input should be a valid number"),
+        ("[training]\nrate = -1", (), "training: rate must be positive, got -1"),
+        ("[training]\nbatch_tokens = 100", (), "batch_tokens (100) must be a multiple of the context (128)"),
+        ("[loss]\nmixing = 0.5", (), "loss.mixing of 'model' is 0.5, and there is no teacher"),
+        ("[teacher]\npath = 'x'", (), "the table [teacher] is for `distlaw distill`"),
+        ("layers = [", (), "is not TOML"),
+        ("", ("--set", "training.rate"), "--set 'training.rate' must name a key and its value"),
+        ("", ("--set", "training.tokens=10"), "tokens (10) must be at least one step's batch_tokens"),
+        ("[data]\nsource = 'text'", (), "paths is empty: source='text' needs at least one"),
+        ("[data]\nsource = 'text'\npaths = ['nowhere']", (), "nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(command, tmp_path, content, words, message):
+    (tmp_path / "run.toml").write_text(content)
+    out = tmp_path / "out"
+    status, said, err = command("train", tmp_path / "run.toml", "--out", out, "--cache", tmp_path / "cache", *words)
+    assert (status, said) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert message in err
+    assert not (out / "metrics.jsonl").exists()
+    assert not (out / "record.json").exists()
+
+
+def test_distill_without_a_teacher(command, tmp_path):
+    (tmp_path / "run.toml").write_text("")
+    words = ("distill", tmp_path / "run.toml", "--out", tmp_path / "out")
+    assert "the table [teacher] is missing" in command(*words)[2]
+    assert f"teacher '{tmp_path / 'none'}' is not there" in command(*words, "--teacher", tmp_path / "none")[2]
+    (tmp_path / "empty").mkdir()
+    status, _, err = command(*words, "--teacher", tmp_path / "empty")
+    assert status == 2
+    assert "has no weights: neither *.safetensors nor *.gguf is in it" in err
