@@ -194,10 +194,14 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
         "teacher_entropy": "entropy of the teacher",
         "kl": "KL(teacher || student)",
         "agreement": "likeliest token as the teacher's",
+        "ece": "calibration error against the data",
+        "ece_teacher": "calibration error against the teacher's likeliest token",
+        "ece_dist": "calibration error against the teacher's confidence (eq. 39)",
     }
+    shares = ("accuracy", "agreement", "ece", "ece_teacher", "ece_dist")
     for name, words in names.items():
         if (value := result.get(name)) is not None:
-            table.add_row(words, f"{value:.2%}" if name in ("accuracy", "agreement") else f"{value:.4f}")
+            table.add_row(words, f"{value:.2%}" if name in shares else f"{value:.4f}")
     return table
 
 

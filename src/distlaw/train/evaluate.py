@@ -1,7 +1,7 @@
 """What a model is worth on held-out tokens: against the data, against its teacher, and how sure it is of itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from distlaw.train.blocks import Blocks
+from distlaw.train.calibration import Calibration
 from distlaw.train.losses import LossConfig, LossSums, distillation_loss
 from distlaw.train.model import hidden_states
 from distlaw.train.targets import DenseTargets, OnlineTeacher, Targets
@@ -30,16 +31,25 @@ class Evaluation:
         kl: KL(teacher || model).
         teacher_entropy: Entropy of the teacher's distribution.
         agreement: Share of positions where model and teacher have the same likeliest token.
+        ece: Expected calibration error against the data, 21 bins of top-1 confidence (appendix E.8).
+        ece_teacher: The same against the teacher's likeliest token.
+        ece_dist: Of the teacher's confidence in bins of the model's (eq. 39).
+        reliability: Reliability diagram against the data: confidence, accuracy and predictions of every bin that is not
+            empty.
     """
 
     tokens: int
     cross_entropy: float
     accuracy: float
+    ece: float
+    reliability: tuple[tuple[float, float, int], ...]
     teacher_cross_entropy: float | None = None
     cross_entropy_teacher: float | None = None
     kl: float | None = None
     teacher_entropy: float | None = None
     agreement: float | None = None
+    ece_teacher: float | None = None
+    ece_dist: float | None = None
 
 
 @torch.no_grad()
@@ -82,17 +92,28 @@ def evaluate(
     model.train(was_training)
     means = dict(zip(LossSums.names(), (sums / sums[-1]).tolist(), strict=True))
     total = int(sums[-1])
-    if teacher is None:
-        return Evaluation(tokens=total, cross_entropy=means["cross_entropy"], accuracy=seen.right / total)
-    return Evaluation(
+    calibration = seen.calibration
+    assert calibration is not None
+    data, filled = calibration.data, calibration.data.counts > 0
+    bins = zip(data.confidence[filled], data.outcome[filled], data.counts[filled], strict=True)
+    alone = Evaluation(
         tokens=total,
         cross_entropy=means["cross_entropy"],
         accuracy=seen.right / total,
+        ece=data.ece,
+        reliability=tuple((float(c), float(o), int(n)) for c, o, n in bins),
+    )
+    if calibration.teacher is None or calibration.distribution is None:
+        return alone
+    return replace(
+        alone,
         teacher_cross_entropy=seen.teacher_nats / total,
         cross_entropy_teacher=means["cross_entropy_teacher"],
         kl=means["kl"],
         teacher_entropy=means["teacher_entropy"],
         agreement=seen.agreed / total,
+        ece_teacher=calibration.teacher.ece,
+        ece_dist=calibration.distribution.ece,
     )
 
 
@@ -102,10 +123,14 @@ class _Seen:
     def __init__(self) -> None:
         self.right = self.agreed = 0
         self.teacher_nats = 0.0
+        self.calibration: Calibration | None = None
 
     def __call__(self, log_q: Tensor, labels: Tensor, targets: Targets | None) -> None:
         best = log_q.argmax(-1)
         self.right += int((best == labels).sum())
+        dense = targets.log_probs if isinstance(targets, DenseTargets) else None
+        measured = Calibration.of(log_q, labels, dense)
+        self.calibration = measured if self.calibration is None else self.calibration + measured
         if isinstance(targets, DenseTargets):
             self.agreed += int((best == targets.log_probs.argmax(-1)).sum())
             chosen = targets.log_probs.gather(1, labels[:, None])

@@ -28,10 +28,11 @@ from distlaw.runs import RECORD, one_line, written_whole
 from distlaw.train import checkpoint
 from distlaw.train.config import RunConfig, read_resolved, write_config
 from distlaw.train.data import Data
+from distlaw.train.hardware_peak import matmul_peak
 from distlaw.train.losses import LossSums
 from distlaw.train.order import Order
 from distlaw.train.prepare import prepare
-from distlaw.train.record import finish
+from distlaw.train.record import architecture_of, finish
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, tokenizer_folder
 
@@ -48,13 +49,15 @@ class Progress:
     Attributes:
         step: Steps done.
         steps: Steps in all.
-        tokens_per_second: Over the last steps.
+        tokens_per_second: Of the last step, over all ranks.
+        share_of_peak: Its FLOP/s, students and teacher, over those of a large matrix product on this device.
         cross_entropy: Of each student against the data in the last step, nats per token.
     """
 
     step: int
     steps: int
     tokens_per_second: float
+    share_of_peak: float
     cross_entropy: tuple[float, ...]
 
 
@@ -161,6 +164,9 @@ class _Trainer:
         elif world > 1:
             self.module = DistributedDataParallel(self.students, device_ids=[device] if device.type == "cuda" else None)
         self.optimizers = optimizers(self.students)
+        shapes = [s.model.architecture(vocab_size=data.vocab_size, context=data.context) for s in config.students]
+        asked = 0.0 if teacher is None else architecture_of(teacher, data).forward_flops
+        self.flops_per_token = 3 * sum(shape.forward_flops for shape in shapes) + asked
         self.tokens_done, self.since = 0, time.monotonic()
         self.wall, self.cpu = 0.0, 0.0  # of earlier calls
         self.started = time.monotonic(), time.process_time()
@@ -241,7 +247,15 @@ class _Trainer:
                     stream.write(json.dumps({**line, **row, "tokens_per_second": round(speed)}) + "\n")
         if progress is not None:
             losses = tuple(means[:, names.index("cross_entropy")].tolist())
-            progress(Progress(step=step + 1, steps=t.steps, tokens_per_second=speed, cross_entropy=losses))
+            progress(
+                Progress(
+                    step=step + 1,
+                    steps=t.steps,
+                    tokens_per_second=speed,
+                    share_of_peak=speed * self.flops_per_token / (self.world * matmul_peak(self.device)),
+                    cross_entropy=losses,
+                )
+            )
 
     def _state(self) -> dict[str, Any]:
         models, states = get_state_dict(self.students, self.optimizers, options=_PARTIAL)

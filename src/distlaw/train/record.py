@@ -93,7 +93,7 @@ def _record(
     cost = student_cost(
         F_S=shape.forward_flops,
         D_S=tokens,
-        F_T=0.0 if teacher is None else _architecture(teacher, data).forward_flops,
+        F_T=0.0 if teacher is None else architecture_of(teacher, data).forward_flops,
         D_T=0.0 if teacher is None else teacher.tokens or 0.0,
         teacher_logits=share,
     )
@@ -143,7 +143,7 @@ def _rebuilt(student: StudentConfig, data: Data, state: dict[str, Any]) -> Any: 
     return model
 
 
-def _architecture(teacher: Teacher, data: Data) -> Architecture:
+def architecture_of(teacher: Teacher, data: Data) -> Architecture:
     """Shape of a teacher as `costs` reads it from its config, at the data's context."""
     folder = teacher.path / EXPORT if (teacher.path / EXPORT).is_dir() else teacher.path
     if (folder / "config.json").is_file():
