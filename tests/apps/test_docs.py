@@ -18,6 +18,8 @@ COMMANDS = {
     "teachers": "{teachers} --student-params 1B --compute 1e21",
     "crossover": "--student-params 1B --target-loss 2.3",
     "fit": "{law_runs} --kind supervised --holdout 'student_loss<=2.35' --bootstrap 64",
+    "compare": "{law_runs} --kind supervised --starts 4 --bootstrap 8 --fix gamma=1",
+    "isoflop": "{profiles}",
     "flops": "--layers 14 --tokens 1B --accelerator h100",
     "laws": "",
     "check": "{runs}",
@@ -47,7 +49,11 @@ def test_every_json_key_is_documented(command, capsys, tmp_path):
     law = published("besiroglu2024").supervised
     sizes = [(n, d) for n in (1e8, 3e8, 1e9, 3e9) for d in (2e9, 1e10, 5e10, 2e11)]
     law_runs.write_text("N,D,L\n" + "\n".join(f"{n},{d},{law.loss(n, d)}" for n, d in sizes))
-    words = shlex.split(COMMANDS[command].format(teachers=teachers, runs=runs, law_runs=law_runs))
+    profiles = tmp_path / "profiles.csv"
+    spent = [(n * f, c / (6 * n * f)) for c, n in ((1e19, 3e8), (1e20, 1e9)) for f in (0.25, 0.5, 1, 2, 4)]
+    profiles.write_text("N,D,L\n" + "\n".join(f"{n},{d},{law.loss(n, d)}" for n, d in spent))
+    files = {"teachers": teachers, "runs": runs, "law_runs": law_runs, "profiles": profiles}
+    words = shlex.split(COMMANDS[command].format(**files))
     assert main([command, *words, "--json"]) == 0
     printed = set(keys(json.loads(capsys.readouterr().out)))
     text = (ROOT / "docs" / "command-line.md").read_text()

@@ -4,7 +4,7 @@ import pytest
 
 from distlaw.runs import collect_records
 
-ROW = {"student_params": 3e3, "student_tokens": 4e5, "student_loss": 3.9, "seed": 0, "compute": 7e10, "wall_seconds": 1.0}
+ROW = {"student_params": 3e3, "student_tokens": 4e5, "student_loss": 3.9, "seed": 0, "compute": 7e10}
 TAUGHT = {"teacher_loss": 3.6, "teacher_params": 2.7e4, "teacher_tokens": 6e5}
 
 

@@ -10,13 +10,18 @@ import cyclopts
 
 import distlaw
 from distlaw.apps.commands.check import check
+from distlaw.apps.commands.compare import compare
 from distlaw.apps.commands.crossover import crossover
+from distlaw.apps.commands.evaluate import evaluate
 from distlaw.apps.commands.fit import fit
 from distlaw.apps.commands.flops import flops
+from distlaw.apps.commands.isoflop import isoflop
 from distlaw.apps.commands.laws import laws
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
+from distlaw.apps.commands.runs import runs
 from distlaw.apps.commands.teachers import teachers
+from distlaw.apps.commands.train import distill, train
 from distlaw.runs import one_line
 
 app = cyclopts.App(
@@ -25,7 +30,9 @@ app = cyclopts.App(
     version=lambda: distlaw.__version__,
     default_parameter=cyclopts.Parameter(negative=()),
 )
-for _command in (plan, predict, teachers, crossover, fit, flops, laws, check):
+_SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, flops, laws, check)
+_TRAINING = (train, distill, evaluate, runs)
+for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 
 

@@ -1,11 +1,10 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
+from distlaw.fit.compare import Comparison, Report, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, Caution, FitResult, FitSpec, fit_law
 from distlaw.fit.forms import FORMS, Form
 from distlaw.fit.holdout import (
-    Comparison,
     HeldOut,
-    compare_forms,
     cross_validate,
     holdout_mask,
     leave_one_out,
@@ -29,6 +28,8 @@ __all__ = [
     "Form",
     "HeldOut",
     "Profile",
+    "Report",
+    "check_limits",
     "compare_forms",
     "cross_validate",
     "find_law",
@@ -37,6 +38,7 @@ __all__ = [
     "fit_profiles",
     "holdout_mask",
     "leave_one_out",
+    "leave_one_teacher_out",
     "read_law",
     "rolling_folds",
     "score",

@@ -1,7 +1,7 @@
 """How well a fit predicts runs that it has not seen."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,66 +146,3 @@ def cross_validate(
         errors = np.abs(evaluate(fit.law, arguments) / out.student_loss - 1)
         found.append(Fold(name=name, errors=errors, coverage=score(fit, out).coverage, status=fit.status))
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One form over the folds.
-
-    Attributes:
-        form: Key of `FORMS`.
-        coefficients: Number of free coefficients, those of the supervised law left out.
-        mean_error: Mean absolute relative error over all runs kept out.
-        interval: 90 % interval of that mean, by resampling folds.
-        max_error: Largest error.
-        consistency_error: Largest violation of infinite-data consistency of the fit on all runs.
-    """
-
-    form: str
-    coefficients: int
-    mean_error: float
-    interval: tuple[float, float]
-    max_error: float
-    consistency_error: float
-
-
-def compare_forms(
-    runs: Runs,
-    forms: tuple[str, ...],
-    folds: list[tuple[str, NDArray]],
-    *,
-    supervised: SupervisedLaw,
-    spec: FitSpec | None = None,
-) -> list[Comparison]:
-    """Functional forms on the same runs and the same folds, best first by held-out error.
-
-    Args:
-        runs: Distilled runs.
-        forms: Keys of `FORMS`.
-        folds: As from `rolling_folds` or `leave_one_out`.
-        supervised: The supervised law under all of them.
-        spec: How to fit; its form is replaced.
-    """
-    spec = replace(spec or FitSpec(), resamples=0)
-    rows = []
-    for form in forms:
-        this = replace(spec, form=form)
-        done = cross_validate(runs, this, folds, supervised=supervised)
-        whole = fit_law(runs, this, supervised=supervised)
-        errors = [fold.errors for fold in done]
-        rng = np.random.default_rng(spec.seed)
-        means = [
-            np.concatenate([errors[i] for i in rng.integers(len(errors), size=len(errors))]).mean() for _ in range(2000)
-        ]
-        together = np.concatenate(errors)
-        rows.append(
-            Comparison(
-                form=form,
-                coefficients=whole.theta.size - len(spec.fixed) - len(spec.tied),
-                mean_error=float(together.mean()),
-                interval=(float(np.percentile(means, 5)), float(np.percentile(means, 95))),
-                max_error=float(together.max()),
-                consistency_error=whole.consistency_error,
-            )
-        )
-    return sorted(rows, key=lambda row: row.mean_error)

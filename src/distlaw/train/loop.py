@@ -35,6 +35,7 @@ from distlaw.train.prepare import prepare
 from distlaw.train.record import architecture_of, finish
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, tokenizer_folder
+from distlaw.train.tokenizer import tokenizer_hash
 
 Sharding = Literal["ddp", "full"]
 _PARTIAL = StateDictOptions(ignore_frozen_params=True)
@@ -100,10 +101,12 @@ def run(
             number any more; the last checkpoint stays.
     """
     with _ranks() as (rank, world, device):
-        config = with_teachers_tokenizer(config)
         _require_own(out, config)
+        teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
+        config = with_teachers_tokenizer(config, teacher, cache)
         data = prepare(config.data, cache, progress=preparing)
-        teacher = _teacher(config, data)
+        if teacher is not None:
+            require_same_tokenizer(teacher, data.tokenizer)
         _claim(out, config, rank)
         trainer = _Trainer(config, data, teacher, out, rank=rank, world=world, device=device, sharding=sharding)
         step = trainer.restore()
@@ -368,27 +371,29 @@ def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
     return where or "config"
 
 
-def with_teachers_tokenizer(config: RunConfig) -> RunConfig:
-    """A student reads with its teacher's tokenizer unless it is told another."""
-    if config.teacher is None or not config.teacher.path or config.data.tokenizer or config.data.source == "synthetic":
+def with_teachers_tokenizer(config: RunConfig, teacher: Teacher | None, cache: Path) -> RunConfig:
+    """A student reads with its teacher's tokenizer unless it is told another; one inside GGUF is kept in the cache."""
+    if teacher is None or teacher.tokenizer is None or config.data.tokenizer or config.data.source == "synthetic":
         return config
-    folder = tokenizer_folder(Path(config.teacher.path))
+    folder = tokenizer_folder(teacher.path)
     if not (folder / "tokenizer.json").is_file():
-        return config
+        folder = cache / "tokenizers" / tokenizer_hash(teacher.tokenizer)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / "tokenizer.json", "tokenizer") as temporary:
+            temporary.write_text(teacher.tokenizer.to_str(), encoding="utf-8")
     return replace(config, data=replace(config.data, tokenizer=str(folder)))
+
+
+def one_thread_on_cpu() -> None:
+    """Two workers of one thread are faster than one of two, and what one thread computes repeats to the bit."""
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
 
 
 def is_first_rank() -> bool:
     """Whether this process is the one that speaks."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def _teacher(config: RunConfig, data: Data) -> Teacher | None:
-    if config.teacher is None:
-        return None
-    teacher = open_teacher(Path(config.teacher.path))
-    require_same_tokenizer(teacher, data.tokenizer)
-    return teacher
 
 
 def _cut_metrics(file: Path, step: int) -> None:

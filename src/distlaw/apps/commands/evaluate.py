@@ -27,24 +27,22 @@ def evaluate(
         json: Print JSON.
     """
     require_training()
-    import torch
-
     from distlaw.train.config import read_resolved
     from distlaw.train.evaluate import evaluate as measure
-    from distlaw.train.loop import with_teachers_tokenizer
+    from distlaw.train.loop import one_thread_on_cpu, with_teachers_tokenizer
     from distlaw.train.prepare import prepare
     from distlaw.train.teacher import open_teacher, require_same_tokenizer
 
-    torch.set_num_threads(1)
+    one_thread_on_cpu()
     folder = config or run
     while not (folder / "config.toml").is_file() and folder.parent != folder and config is None:
         folder = folder.parent  # a student of several lies below its run
-    resolved = with_teachers_tokenizer(read_resolved(folder / "config.toml"))
-    data = prepare(resolved.data, cache.expanduser())
+    resolved = read_resolved(folder / "config.toml")
     model = open_teacher(run)
-    require_same_tokenizer(model, data.tokenizer)
     path = teacher or (Path(resolved.teacher.path) if resolved.teacher and resolved.teacher.path else None)
     other = None if path is None else open_teacher(path)
+    data = prepare(with_teachers_tokenizer(resolved, model, cache.expanduser()).data, cache.expanduser())
+    require_same_tokenizer(model, data.tokenizer)
     if other is not None:
         require_same_tokenizer(other, data.tokenizer)
     found = measure(

@@ -78,13 +78,10 @@ def _run(
     distill: bool,
 ) -> int:
     require_training()
-    import torch
-
     from distlaw.train.config import read_config
-    from distlaw.train.loop import is_first_rank, run
+    from distlaw.train.loop import is_first_rank, one_thread_on_cpu, run
 
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)  # two workers of one thread are faster than one of two, and repeat to the bit
+    one_thread_on_cpu()
     resolved = read_config(config, distill=distill, overrides=overrides, teacher=teacher)
     with _bar(resolved.training.steps) as (progress, preparing):
         outcome = run(

@@ -1,0 +1,180 @@
+"""Tables of fits side by side (rich)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from distlaw.report.tables import _loss, _size, _table
+
+Row = Mapping[str, Any]
+
+
+def isoflop_table(content: Row, *, runs: str) -> Table:
+    """IsoFLOP profiles and the power laws through their vertices, as `distlaw isoflop` gives them."""
+    allocation = content["allocation"]
+    notes = [f"{content['runs']} {content['kind']} runs; compute is {content['compute_from']}"]
+    if allocation is None:
+        notes.append(f"no power law: {content['reason']}")
+    else:
+        a, b = (_with_interval(allocation[name], allocation[f"{name}_interval_90"], ".3f") for name in ("a", "b"))
+        notes.append(f"N* ~ C^a, D* ~ C^b; a = {a}, b = {b}")
+    table = _table(
+        f"IsoFLOP profiles of {runs}",
+        "compute",
+        "status",
+        "runs",
+        "best params",
+        "90% interval",
+        "best tokens",
+        "loss there",
+        "depth",
+        "scatter",
+        caption="\n".join(notes),
+    )
+    for row in content["profiles"]:
+        ok = row["status"] == "ok"
+        table.add_row(
+            f"{row['compute']:.3g}",
+            row["status"],
+            str(row["runs"]),
+            _size(row["best_params"]) if ok else "",
+            " to ".join(_size(end) for end in row["best_params_interval_90"]) if ok else "",
+            _size(row["best_tokens"]) if ok else "",
+            _loss(row["best_loss"]) if ok else "",
+            _loss(row["depth"]),
+            _loss(row["noise"]),
+        )
+    return table
+
+
+def comparison_tables(content: Row, *, runs: str) -> list[Table]:
+    """Fits side by side, as `distlaw compare` gives them."""
+    tables = [
+        _variants("Losses", content["losses"], content, runs, "objectives of different losses do not compare"),
+        _variants("Exponents, free and tied", content["exponents"], content, runs, ""),
+    ]
+    if (isoflop := content["isoflop"]) is not None:
+        tables.append(_splits(isoflop, content["computes"]))
+    tables += [_forms(kind, rows) for kind, rows in content["forms"].items()]
+    return tables
+
+
+def _variants(title: str, rows: Sequence[Row], content: Row, runs: str, note: str) -> Table:
+    names = [name for name in ("E", "alpha", "beta", "gamma") if any(name in row["coefficients"] for row in rows)]
+    asked = [f"D/N at {compute:.3g} FLOPs" for compute in content["computes"]]
+    asked += [
+        f"loss of {_size(p['student_params'])} on {_size(p['student_tokens'])}, teacher {p['teacher_loss']:.4g}"
+        for p in content["points"]
+    ]
+    notes = [
+        f"{content['form']} on {content['runs']} runs; errors are relative; held out: rolling by student compute",
+        note,
+    ]
+    table = _table(
+        f"{title} ({runs})",
+        "fit",
+        *names,
+        "free",
+        "objective",
+        "train error",
+        "held-out error",
+        *asked,
+        "status",
+        caption="\n".join(filter(None, notes)),
+    )
+    digits = ".1f" if content["computes"] else ".4f"
+    for row in rows:
+        table.add_row(
+            row["name"],
+            *(f"{row['coefficients'][name]:.4g}" if name in row["coefficients"] else "" for name in names),
+            str(row["free_coefficients"]),
+            f"{row['objective']:.5g}",
+            _share(row["train_error"]),
+            _errors(row["held_out_error"], row["held_out_interval_90"]),
+            *(_with_interval(answer["value"], answer["interval_90"], digits) for answer in row["answers"]),
+            row["status"],
+        )
+    return table
+
+
+def _splits(isoflop: Row, computes: Sequence[float]) -> Table:
+    refused = sum(profile["status"] != "ok" for profile in isoflop["profiles"])
+    notes = [f"{refused} of {len(isoflop['profiles'])} profiles refused; compute is {isoflop['compute_from']}"]
+    if isoflop["reason"]:
+        notes.append(f"no power law through the profiles: {isoflop['reason']}")
+    table = _table(
+        "IsoFLOP parabolas against the law: N* ~ C^a, D* ~ C^b",
+        "method",
+        "a",
+        "b",
+        *(f"N* at {compute:.3g} FLOPs" for compute in computes),
+        *(f"D/N at {compute:.3g} FLOPs" for compute in computes),
+        caption="\n".join(notes),
+    )
+    for row in isoflop["splits"]:
+        table.add_row(
+            row["name"],
+            *(_with_interval(row[name], row[f"{name}_interval_90"], ".3f") for name in ("a", "b")),
+            *(_with_interval(at["params"], at["params_interval_90"], None) for at in row["at"]),
+            *(_with_interval(at["tokens_per_param"], at["tokens_per_param_interval_90"], ".1f") for at in row["at"]),
+        )
+    return table
+
+
+def _forms(kind: str, rows: Sequence[Row]) -> Table:
+    table = _table(
+        f"Functional forms by held-out error, folds: {kind} ({len(rows[0]['folds']) if rows else 0})",
+        "form",
+        "free",
+        "mean error",
+        "behind the best",
+        "largest",
+        "coverage",
+        "worst fold",
+        "inconsistency",
+        "limits",
+        "status",
+        caption="the same runs and folds for all; intervals are 90 %, by resampling folds; coverage of 90 % prediction"
+        " intervals",
+    )
+    for row in rows:
+        low, high = row["behind_interval_90"] or (None, None)
+        worst = row["worst_fold"]
+        lacking = [name.replace("_", " ") for name, holds in row["limits"].items() if not holds]
+        table.add_row(
+            row["form"],
+            str(row["free_coefficients"]),
+            _errors(row["mean_error"], row["interval_90"]),
+            "" if low is None else f"{_share(low)} to {_share(high)}",
+            _share(row["max_error"]),
+            "-" if _missing(row["coverage_90"]) else f"{row['coverage_90']:.0%}",
+            f"{worst['name']}: {_share(worst['mean_error'])}",
+            _share(row["consistency_error"]),
+            "all" if not lacking else "no " + ", no ".join(lacking),
+            row["status"],
+        )
+    return table
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or value != value
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.2%}"
+
+
+def _errors(value: float, interval: Sequence[float]) -> str:
+    return _share(value) + ("" if _missing(interval[0]) else f" ({_share(interval[0])} to {_share(interval[1])})")
+
+
+def _with_interval(value: float, interval: Sequence[float] | None, digits: str | None) -> str:
+    """A number with its interval; a size as people write it where there are no digits."""
+
+    def shown(number: float) -> str:
+        return _size(number) if digits is None else f"{number:{digits}}"
+
+    if interval is None or _missing(interval[0]):
+        return shown(value) if not _missing(value) else "-"
+    return f"{shown(value)} ({shown(interval[0])} to {shown(interval[1])})"
