@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 
+from distlaw.apps.cli import main
 from distlaw.train import checkpoint
 from distlaw.train.config import RunConfig, config_of, of_student
 from distlaw.train.loop import run
@@ -140,6 +142,80 @@ def test_students_on_one_pass_equal_separate_runs(teacher, cache, tmp_path):
         assert [m["cross_entropy"] for m in metrics(tmp_path / "family", name)] == pytest.approx(
             [m["cross_entropy"] for m in metrics(alone)], rel=1e-6
         )
+
+
+@pytest.fixture
+def command(capsys, tmp_path, teacher, cache):
+    """A command about the targets of a student's teacher."""
+    content = {"data": {**DATA, "limit_bytes": 300_000}, "model": MODEL, "teacher": {"path": str(teacher)}}
+
+    def run_command(*words):
+        file = tmp_path / "student.toml"
+        file.write_text(tomli_w.dumps(content))
+        more = [str(file), "--cache", str(cache)] if words[0] == "capture" else []
+        status = main(["targets", words[0], *more, *map(str, words[1:]), "--json"])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else None, err
+
+    return run_command
+
+
+def test_stored_dense_targets_are_the_teachers_own(teacher, cache, tmp_path, command):
+    """To the bit in the targets; a run differs only by what a matrix product's batch rounds otherwise."""
+    status, found, _ = command("capture", "--out", tmp_path / "targets")
+    assert status == 0
+    assert found["captured_blocks"] == found["blocks"] > 100
+    assert 0 < found["bytes_per_token"] <= 4 * 300 + 20
+    asked = config(distill=True, teacher={"path": str(teacher)})
+    read = config(distill=True, teacher={"path": str(teacher), "targets": str(tmp_path / "targets")})
+    run(asked, tmp_path / "asked", cache=cache)
+    run(read, tmp_path / "read", cache=cache)
+    a, b = record(tmp_path / "asked"), record(tmp_path / "read")
+    assert b["student_loss"] == pytest.approx(a["student_loss"], rel=1e-5)
+    assert b["flops"]["teacher_logits"] == 0 < a["flops"]["teacher_logits"]
+    for ours, theirs in zip(metrics(tmp_path / "read"), metrics(tmp_path / "asked"), strict=True):
+        assert ours["kl"] == pytest.approx(theirs["kl"], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "loss"),
+    [
+        ("top-k", ("--top-k", 16), {"targets": "top-k", "top_k": 16}),
+        ("sampled", ("--samples", 8), {"targets": "sampled", "samples": 8}),
+        ("dense-16", (), {}),
+    ],
+)
+def test_students_learn_from_other_stored_targets(teacher, cache, tmp_path, command, kind, words, loss):
+    status, found, _ = command("capture", "--out", tmp_path / "targets", "--kind", kind, *words)
+    assert (status, found["kind"]) == (0, kind)
+    where = {"path": str(teacher), "targets": str(tmp_path / "targets")}
+    run(config(distill=True, teacher=where, loss=loss), tmp_path / "read", cache=cache)
+    run(config(distill=True, teacher={"path": str(teacher)}, loss=loss), tmp_path / "asked", cache=cache)
+    a, b = record(tmp_path / "asked"), record(tmp_path / "read")
+    assert b["student_loss"] == pytest.approx(a["student_loss"], rel=2e-3)
+
+
+def test_stored_targets_of_another_teacher_or_loss_are_refused(teacher, cache, tmp_path, command):
+    command("capture", "--out", tmp_path / "targets", "--kind", "top-k", "--top-k", 4)
+    where = {"path": str(teacher), "targets": str(tmp_path / "targets")}
+    with pytest.raises(ValueError, match="cannot serve targets 'dense'"):
+        run(config(distill=True, teacher=where), tmp_path / "a", cache=cache)
+    other = tmp_path / "other"
+    run(config(model={**MODEL, "layers": 2}, seed=1), other, cache=cache)
+    with pytest.raises(ValueError, match="teacher"):
+        run(
+            config(distill=True, teacher={**where, "path": str(other)}, loss={"targets": "top-k", "top_k": 4}),
+            tmp_path / "b",
+            cache=cache,
+        )
+    assert not (tmp_path / "a" / "record.json").exists()
+    [shard, *_] = sorted((tmp_path / "targets").glob("shard-*"))
+    content = bytearray(shard.read_bytes())
+    content[-10] ^= 1
+    shard.write_bytes(content)
+    status, found, _ = command("inspect", tmp_path / "targets", "--verify")
+    assert status == 1
+    assert shard.name in found["faults"][0]
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher, cache):

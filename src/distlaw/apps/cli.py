@@ -20,6 +20,7 @@ from distlaw.apps.commands.laws import laws
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
 from distlaw.apps.commands.runs import runs
+from distlaw.apps.commands.targets import targets
 from distlaw.apps.commands.teachers import teachers
 from distlaw.apps.commands.train import distill, train
 from distlaw.runs import one_line
@@ -31,7 +32,7 @@ app = cyclopts.App(
     default_parameter=cyclopts.Parameter(negative=()),
 )
 _SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, flops, laws, check)
-_TRAINING = (train, distill, evaluate, runs)
+_TRAINING = (train, distill, evaluate, targets, runs)
 for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -33,9 +33,9 @@ from distlaw.train.losses import LossSums
 from distlaw.train.order import Order
 from distlaw.train.prepare import prepare
 from distlaw.train.record import architecture_of, finish
+from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
-from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, tokenizer_folder
-from distlaw.train.tokenizer import tokenizer_hash
+from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
 
 Sharding = Literal["ddp", "full"]
 _PARTIAL = StateDictOptions(ignore_frozen_params=True)
@@ -153,6 +153,7 @@ class _Trainer:
         self.checkpoint_every = t.checkpoint_every or max(t.steps // 10, 1)
         self.blocks = data.split(config.split)
         self.order = Order(len(self.blocks), t.order_seed)
+        self.readers = {} if teacher is None else open_targets(config, data, teacher)
         self.students = Students(
             config.students, t, vocab_size=data.vocab_size, context=data.context, teacher=teacher
         ).to(device)
@@ -186,7 +187,8 @@ class _Trainer:
         for i, piece in enumerate(pieces):
             tokens = torch.from_numpy(self.blocks.read(piece)).to(self.device)
             with self._synchronised(last=i == len(pieces) - 1):
-                losses = self.module(tokens, mixing, piece)
+                cached = {asked: reader.read(piece) for asked, reader in self.readers.items()}
+                losses = self.module(tokens, mixing, piece, cached or None)
                 # Ranks average gradients; the sum over all ranks' tokens is meant.
                 (torch.stack([loss.objective for loss in losses]).sum() * (self.world / target_tokens)).backward()
             sums += torch.stack([loss.detached() for loss in losses])
@@ -369,20 +371,6 @@ def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
             if there.get(key) != here.get(key):
                 return _difference(there.get(key), here.get(key), f"{where}.{key}" if where else key)
     return where or "config"
-
-
-def with_teachers_tokenizer(config: RunConfig, teacher: Teacher | None, cache: Path) -> RunConfig:
-    """A student reads with its teacher's tokenizer unless it is told another; one inside GGUF is kept in the cache."""
-    if teacher is None or teacher.tokenizer is None or config.data.tokenizer or config.data.source == "synthetic":
-        return config
-    folder = tokenizer_folder(teacher.path)
-    if not (folder / "tokenizer.json").is_file():
-        folder = cache / "tokenizers" / tokenizer_hash(teacher.tokenizer)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / "tokenizer.json", "tokenizer") as temporary:
-            temporary.write_text(teacher.tokenizer.to_str(), encoding="utf-8")
-    return replace(config, data=replace(config.data, tokenizer=str(folder)))
 
 
 def one_thread_on_cpu() -> None:

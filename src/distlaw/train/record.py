@@ -64,10 +64,8 @@ def finish(
         plain.config.eos_token_id = data.tokenizer.token_to_id(data.end_of_text)
         plain.save_pretrained(folder / EXPORT)
         export_tokenizer(data.tokenizer, folder / EXPORT, data.end_of_text)
-        share = 1 / sum(s.has_teacher for s in config.students) if student.has_teacher else 0.0
-        _write(
-            _record(config, student, data, teacher if share else None, measured, spent, world, share), folder / RECORD
-        )
+        taught = teacher if student.has_teacher else None
+        _write(_record(config, student, data, taught, measured, spent, world), folder / RECORD)
     if not alone:  # what says that the whole run is done
         _write({"run": config.id, "students": [s.name for s in config.students]}, out / RECORD)
 
@@ -80,22 +78,23 @@ def _record(
     measured: Evaluation,
     spent: tuple[float, float],
     world: int,
-    share: float,
 ) -> dict[str, Any]:
     """The row that `fit` reads, and what else one would ask of a run later.
 
-    The teacher's forward passes are shared by the students that learn from them; one whose lambda is 0 throughout is a
-    supervised run, though it was measured against the teacher.
+    The teacher's forward passes are shared by the students that learn from them, and cost nothing here where its
+    targets were stored before (delta_lgt = 0 of eq. 9). A student whose lambda is 0 throughout is a supervised run,
+    though it was measured against the teacher.
     """
     t = config.training
     shape = student.model.architecture(vocab_size=data.vocab_size, context=data.context)
     tokens = t.steps * t.batch_tokens
+    students = sum(s.has_teacher for s in config.students)
     cost = student_cost(
         F_S=shape.forward_flops,
         D_S=tokens,
         F_T=0.0 if teacher is None else architecture_of(teacher, data).forward_flops,
         D_T=0.0 if teacher is None else teacher.tokens or 0.0,
-        teacher_logits=share,
+        teacher_logits=0.0 if config.teacher is None or config.teacher.targets else 1 / max(students, 1),
     )
     flops = {name: float(value) for name, value in vars(cost).items()}
     row: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Students, their teacher and their losses as one module: `forward` takes tokens and gives sums of losses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,15 @@ from distlaw.train.targets import DenseTargets, Offer, OnlineTeacher, TeacherTar
 from distlaw.train.teacher import Teacher
 
 _DENSE_ELEMENTS = 2**24  # log-probabilities of a batch that several students may share at once: 64 MiB
+
+
+Asked = tuple[float, Offer]
+"""Temperature and kind of targets that a loss asks a teacher for."""
+
+
+def asked_for(student: StudentConfig) -> Asked:
+    """What a student's loss asks for."""
+    return student.loss.temperature, student.loss.offer
 
 
 class Students(nn.Module):
@@ -66,7 +75,7 @@ class Students(nn.Module):
         tokens: Tensor,
         mixing: Sequence[float],
         blocks: Sequence[int] | np.ndarray = (),
-        cached: TeacherTargets | None = None,
+        cached: Mapping[Asked, TeacherTargets] | None = None,
     ) -> list[LossSums]:
         """Losses of every student on some blocks, summed over target tokens.
 
@@ -74,16 +83,16 @@ class Students(nn.Module):
             tokens: Blocks, shape (n, context + 1).
             mixing: lambda of each student.
             blocks: Their numbers, from which samples are drawn.
-            cached: Targets read from a cache, instead of the teacher.
+            cached: Targets read from a cache, by what a loss asks for, instead of the teacher's.
         """
         inputs, labels = tokens[:, :-1], tokens[:, 1:]
         precision = torch.bfloat16 if self.training_config.precision == "bf16" else torch.float32
         with torch.autocast(tokens.device.type, dtype=precision, enabled=precision != torch.float32):
             asked = any(m > 0 for m in mixing) or not torch.is_grad_enabled()
-            offered = self._targets(inputs, blocks) if cached is None and asked else {}
+            offered = cached or (self._targets(inputs, blocks) if asked else {})
             found = []
             for config, model, share in zip(self.configs, self.models, mixing, strict=True):
-                targets = cached or offered.get((config.loss.temperature, config.loss.offer))
+                targets = offered.get(asked_for(config))
                 hidden = hidden_states(model, inputs)  # pyright: ignore[reportArgumentType]
                 head: Any = model.lm_head
                 found.append(distillation_loss(hidden, head.weight, labels, targets, config.loss, share))
@@ -96,8 +105,8 @@ class Students(nn.Module):
         with torch.no_grad():
             hidden = hidden_states(self.teacher, inputs).flatten(0, 1)
         head = self.teacher.get_output_embeddings().weight
-        kinds = [(config.loss.temperature, config.loss.offer) for config in self.configs]
-        found: dict[tuple[float, Offer], TeacherTargets] = {}
+        kinds = [asked_for(config) for config in self.configs]
+        found: dict[Asked, TeacherTargets] = {}
         for temperature, offer in kinds:
             if (temperature, offer) in found:
                 continue

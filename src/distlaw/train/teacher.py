@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
-from distlaw.runs import RECORD, one_line
+from distlaw.runs import RECORD, one_line, written_whole
+from distlaw.train.config import RunConfig
 from distlaw.train.model import non_embedding_params
 from distlaw.train.tokenizer import load_tokenizer, tokenizer_hash
 
@@ -108,9 +109,18 @@ def require_same_tokenizer(teacher: Teacher, tokenizer: Tokenizer) -> None:
         )
 
 
-def tokenizer_folder(path: Path) -> Path:
-    """Where a teacher's tokenizer is, for `data.tokenizer`."""
-    return path / EXPORT if (path / EXPORT).is_dir() else path
+def with_teachers_tokenizer(config: RunConfig, teacher: Teacher | None, cache: Path) -> RunConfig:
+    """A student reads with its teacher's tokenizer unless it is told another; one inside GGUF is kept in the cache."""
+    if teacher is None or teacher.tokenizer is None or config.data.tokenizer or config.data.source == "synthetic":
+        return config
+    folder = teacher.path / EXPORT if (teacher.path / EXPORT).is_dir() else teacher.path
+    if not (folder / "tokenizer.json").is_file():
+        folder = cache / "tokenizers" / tokenizer_hash(teacher.tokenizer)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / "tokenizer.json", "tokenizer") as temporary:
+            temporary.write_text(teacher.tokenizer.to_str(), encoding="utf-8")
+    return replace(config, data=replace(config.data, tokenizer=str(folder)))
 
 
 def _load(folder: Path, gguf: str | None) -> Any:  # noqa: ANN401

@@ -29,9 +29,9 @@ def evaluate(
     require_training()
     from distlaw.train.config import read_resolved
     from distlaw.train.evaluate import evaluate as measure
-    from distlaw.train.loop import one_thread_on_cpu, with_teachers_tokenizer
+    from distlaw.train.loop import one_thread_on_cpu
     from distlaw.train.prepare import prepare
-    from distlaw.train.teacher import open_teacher, require_same_tokenizer
+    from distlaw.train.teacher import open_teacher, require_same_tokenizer, with_teachers_tokenizer
 
     one_thread_on_cpu()
     folder = config or run

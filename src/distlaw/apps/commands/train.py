@@ -149,4 +149,5 @@ def _bar(steps: int) -> Iterator[tuple[Callable[[Any], None] | None, Callable[[s
 
 def _said(at: Any) -> str:  # noqa: ANN401
     losses = " ".join(f"{loss:.3f}" for loss in at.cross_entropy)
-    return f"step {at.step}/{at.steps}, {losses} nats, {at.tokens_per_second:,.0f} tokens/s ({at.share_of_peak:.0%} of peak)"
+    speed = f"{at.tokens_per_second:,.0f} tokens/s ({at.share_of_peak:.0%} of peak)"
+    return f"step {at.step}/{at.steps}, {losses} nats, {speed}"
