@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint fast bench bench-fit bench-coverage clean
+.PHONY: demo test lint fast bench bench-fit bench-train bench-loss bench-suggest bench-coverage clean
 
 demo: $(VENV)/.base
 	@mkdir -p build
@@ -31,6 +31,15 @@ bench: $(VENV)/.dev
 
 bench-fit: $(VENV)/.dev
 	$(BIN)/python benchmarks/fit.py
+
+bench-train: $(VENV)/.dev
+	$(BIN)/python benchmarks/train.py
+
+bench-loss: $(VENV)/.dev
+	$(BIN)/python benchmarks/loss.py
+
+bench-suggest: $(VENV)/.dev
+	$(BIN)/python benchmarks/suggest.py
 
 bench-coverage: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py

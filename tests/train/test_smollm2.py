@@ -47,7 +47,7 @@ def test_distills_from_a_pretrained_model_offline(tmp_path, monkeypatch, capsys)
     assert main([*words, "--cache", str(tmp_path / "cache"), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["teacher_params"] == 106_203_456  # 134.5M less the embedding
-    assert record["teacher_loss"] < 3.0  # of code, which it has seen much of
+    assert record["teacher_loss"] < 3.5  # of code, in a context of 64
     lines = [json.loads(line) for line in (tmp_path / "student" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["kl"] < lines[0]["kl"]
     assert record["evaluation"]["kl"] > 0
