@@ -3,7 +3,7 @@
 Command: `make bench-train` (some minutes). docs/benchmarks.md keeps a printout. Text is Python's library, vocabulary
 512, context 128, 16 blocks a step. Peers: a Hugging Face `Trainer`, and for distillation the loss of TRL's GKD trainer
 (beta = 0, the forward KL) in a plain loop with `transformers` forward passes, where TRL is installed. What is compared
-takes turns, a few steps each, so that other work on the machine slows all alike; the Trainer runs right after.
+takes turns, a few steps each, so that other work on the machine slows all alike.
 """
 
 import tempfile
@@ -21,7 +21,6 @@ from transformers.utils import logging
 
 from distlaw.train.config import RunConfig, config_of
 from distlaw.train.data import Data, DataConfig
-from distlaw.train.hardware_peak import matmul_peak
 from distlaw.train.prepare import prepare
 from distlaw.train.stored import capture_targets, open_targets
 from distlaw.train.students import Students, optimizers
@@ -30,6 +29,8 @@ from distlaw.train.teacher import Teacher, open_teacher
 BLOCKS, CONTEXT, TURNS, STEPS = 16, 128, 8, 4
 DATA: dict[str, Any] = {"limit_bytes": 2_000_000, "context": CONTEXT}
 TRL = "distilling, TRL's loss"
+TRAINER, PEAK = "Hugging Face Trainer", "matrix product"
+PRODUCT = 768  # rows of the matrix product that speed is a share of
 Step = Callable[[Tensor, np.ndarray], None]
 
 
@@ -114,37 +115,35 @@ def take_turns(steps: dict[str, Step], data: Data) -> dict[str, float]:
     return {name: BLOCKS * CONTEXT / median(taken) for name, taken in seconds.items()}
 
 
-def trainer_speed(width: int, data: Data, folder: Path) -> float:
-    """Tokens/s of a Hugging Face `Trainer` on the same model and blocks, steps alone."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+def trainer_step(width: int, data: Data, folder: Path) -> Step:
+    """A step of a Hugging Face `Trainer` on the same model: its own training step, clipping and optimizer."""
+    from transformers import Trainer, TrainingArguments
 
     c = config_for(width, 1, teacher=None)
     students = Students(c.students, c.training, vocab_size=data.vocab_size, context=CONTEXT)
-    tokens = data.split("student").read(np.arange(BLOCKS * STEPS * (TURNS + 1)))[:, :-1]
-    rows = [{"input_ids": row, "labels": row} for row in tokens]
-    taken = []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_a: object, **_k: object) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *_a: object, **_k: object) -> None:
-            taken.append(time.perf_counter() - self.started)
-
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=BLOCKS,
-        num_train_epochs=1,
+        max_steps=10_000,
         learning_rate=1e-3,
         optim="adamw_torch_fused",
         report_to=[],
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
         use_cpu=True,
     )
-    Trainer(model=students.models[0], args=arguments, train_dataset=rows, callbacks=[Clock()]).train()  # pyright: ignore[reportArgumentType]
-    return BLOCKS * CONTEXT / median(taken[STEPS:])
+    trainer = Trainer(model=students.models[0], args=arguments)  # pyright: ignore[reportArgumentType]
+    trainer.create_optimizer_and_scheduler(10_000)
+    model, optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
+    model.train()
+    trainer.current_gradient_accumulation_steps = 1  # what its loop sets before it takes steps
+
+    def step(tokens: Tensor, _blocks: np.ndarray) -> None:
+        trainer.training_step(model, {"input_ids": tokens[:, :-1], "labels": tokens[:, :-1]})
+        trainer.accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        trainer.lr_scheduler.step()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        model.zero_grad()
+
+    return step
 
 
 def main() -> None:
@@ -154,14 +153,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = prepare(DataConfig(**DATA), folder / "cache")
-        peak = matmul_peak()
-        print(f"one thread, {peak / 1e9:.0f} GFLOP/s in matrix products; {BLOCKS} blocks of {CONTEXT} tokens a step")
-        print("tokens/s, share of peak in brackets; ratios to the peer in the same column")
+        print(f"one thread, {BLOCKS} blocks of {CONTEXT} tokens a step; tokens/s, and as a share of a matrix product")
         for width in (64, 96, 128):
-            compare(width, data, folder, peak)
+            compare(width, data, folder)
 
 
-def compare(width: int, data: Data, folder: Path, peak: float) -> None:
+def compare(width: int, data: Data, folder: Path) -> None:
     """One width: supervised, distilling from a teacher of twice the width, from stored targets, and four at once."""
     from distlaw.train.tokenizer import export_tokenizer
 
@@ -186,13 +183,20 @@ def compare(width: int, data: Data, folder: Path, peak: float) -> None:
     )
     steps: dict[str, Step | None] = {
         "supervised": our_step(config_for(width, 1, teacher=None), data, None),
+        TRAINER: trainer_step(width, data, folder),
         "distilling": our_step(single, data, teacher),
         TRL: trl_step(single, data, teacher),
         "from stored targets": our_step(read, data, teacher),
         "four on one pass": our_step(config_for(width, 4, teacher=str(path)), data, teacher),
     }
+    matrix, room = torch.ones(PRODUCT, PRODUCT), torch.empty(PRODUCT, PRODUCT)
+
+    def product(_tokens: Tensor, _blocks: np.ndarray) -> None:
+        torch.matmul(matrix, matrix, out=room)
+
+    steps[PEAK] = product
     speed = take_turns({n: s for n, s in steps.items() if s is not None}, data)
-    plain = trainer_speed(width, data, folder)
+    plain, peak = speed[TRAINER], 2 * PRODUCT**3 / (BLOCKS * CONTEXT) * speed.pop(PEAK)
     F = one.students[0].model.architecture(vocab_size=data.vocab_size, context=CONTEXT).forward_flops
     own = single.students[0].model.architecture(vocab_size=data.vocab_size, context=CONTEXT).forward_flops
     flops = {
@@ -201,11 +205,10 @@ def compare(width: int, data: Data, folder: Path, peak: float) -> None:
         "from stored targets": 3 * own,
         "four on one pass": 12 * own + F,
     }
-    print(f"width {width}")
+    print(f"width {width}: matrix products reach {peak / 1e9:.0f} GFLOP/s")
     for label, tokens in speed.items():
         share = f"({tokens * flops[label] / peak:.0%})" if label in flops else ""
         print(f"  {label:24s} {tokens:8,.0f} {share}")
-    print(f"  {'Hugging Face Trainer':24s} {plain:8,.0f}")
     theirs = speed.get(TRL)
     ratios = [
         f"supervised over Trainer {speed['supervised'] / plain:.2f}",
