@@ -17,6 +17,7 @@ from distlaw.apps.commands.fit import fit
 from distlaw.apps.commands.flops import flops
 from distlaw.apps.commands.isoflop import isoflop
 from distlaw.apps.commands.laws import laws
+from distlaw.apps.commands.mup_check import mup_check
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
 from distlaw.apps.commands.runs import runs
@@ -32,7 +33,7 @@ app = cyclopts.App(
     default_parameter=cyclopts.Parameter(negative=()),
 )
 _SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, flops, laws, check)
-_TRAINING = (train, distill, evaluate, targets, runs)
+_TRAINING = (train, distill, evaluate, targets, runs, mup_check)
 for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 

@@ -65,6 +65,7 @@ class Students(nn.Module):
                 context=context,
                 seed=config.seed,
                 parametrisation=training.parametrisation,
+                base_width=training.base_width,
             )
             for config in configs
         )
