@@ -73,7 +73,11 @@ def test_from_a_teacher_to_a_table_of_runs(command, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        ("[architecture]\nlayers = 2", (), "architecture is unknown; known are data, split, students, teacher, training"),
+        (
+            "[architecture]\nlayers = 2",
+            (),
+            "architecture is unknown; known are data, split, students, teacher, training",
+        ),
         ("[model]\nlayer = 2", (), "students.model.layer is unknown"),
         ("[training]\nrate = 'fast'", (), "training.rate: Input should be a valid number"),
         ("[training]\nrate = -1", (), "training: rate must be positive, got -1"),

@@ -372,3 +372,46 @@ def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: s
     table.add_section()
     table.add_row("all", "", *errors(overall), style="bold")
     return table
+
+
+def suggest_table(content: Mapping[str, Any]) -> Table:
+    """What to run next, as `distlaw suggest` gives it."""
+    verdict = content["target"] == "verdict"
+    of = "log(loss / loss without a teacher)" if verdict else "log loss"
+    at = "; ".join(_student(point) for point in content["at"])
+    table = _table(
+        f"Next runs for the {content['target']} at {at} ({content['form']} fitted to {content['runs']} runs)",
+        "candidate",
+        "student",
+        "tokens",
+        "teacher loss",
+        "FLOPs",
+        "FLOPs in all",
+        "deviation",
+        *(("wrong verdict",) if verdict else ()),
+        "cheapest first",
+        caption=f"deviation: expected standard deviation of {of} at the target, in %, after a run and those above it;"
+        " cheapest first: the same FLOPs spent on the cheapest candidates instead",
+    )
+
+    def doubt(row: Mapping[str, Any]) -> tuple[str, ...]:
+        return (f"{row['deviation']:.3%}", *((f"{row['wrong_verdict']:.1%}",) if verdict else ()))
+
+    table.add_row("now", "", "", "", "", "", *doubt(content["before"]), "")
+    for row in content["suggestions"]:
+        table.add_row(
+            f"row {row['row']}",
+            _size(row["student_params"]),
+            _size(row["student_tokens"]),
+            _loss(row["teacher_loss"]),
+            f"{row['flops']:.3g}",
+            f"{row['total_flops']:.3g}",
+            *doubt(row["after"]),
+            " / ".join(doubt(row["cheapest_first"])),
+        )
+    return table
+
+
+def _student(point: Mapping[str, float]) -> str:
+    teacher = "" if point["teacher_loss"] != point["teacher_loss"] else f" under {point['teacher_loss']:.4g} nats"
+    return f"{_size(point['student_params'])} on {_size(point['student_tokens'])} tokens{teacher}"
