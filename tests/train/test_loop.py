@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -389,3 +390,33 @@ def test_the_id_is_of_what_is_computed():
     assert same.id == config().id
     assert config(seed=1).id != config().id
     assert replace(same, split="student").id != same.id
+
+
+def test_a_full_disk_is_named_and_the_last_checkpoint_stays(cache, tmp_path, monkeypatch):
+    interrupted(config(), tmp_path / "run", cache, 7)
+    folder = tmp_path / "run" / "checkpoints"
+    before, _ = checkpoint.newest(folder)
+
+    def full(*_words, checkpoint_id, **_more):
+        checkpoint_id.mkdir()
+        (checkpoint_id / "__0_0.distcp").write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_state", full)
+        with pytest.raises(ValueError, match=r"No space left on device\); the last one"):
+            run(config(), tmp_path / "run", cache=cache)
+    assert checkpoint.newest(folder) == (before, [])
+    assert [p.name for p in folder.iterdir()] == ["step-00000005"]
+    assert run(config(), tmp_path / "run", cache=cache).finished
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_swept_away(cache, tmp_path):
+    run(config(), tmp_path / "undisturbed", cache=cache)
+    interrupted(config(), tmp_path / "run", cache, 12)
+    left = tmp_path / "run" / "checkpoints" / "step-00000015.building"
+    left.mkdir()
+    (left / "__0_0.distcp").write_bytes(b"half of it")
+    assert run(config(), tmp_path / "run", cache=cache).finished
+    assert not left.exists()
+    assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
