@@ -1,7 +1,7 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
 from distlaw.fit.compare import Comparison, Report, check_limits, compare_forms, leave_one_teacher_out
-from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, Caution, FitResult, FitSpec, fit_law
+from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult, FitSpec, fit_law
 from distlaw.fit.forms import FORMS, Form
 from distlaw.fit.holdout import (
     HeldOut,
@@ -11,6 +11,7 @@ from distlaw.fit.holdout import (
     rolling_folds,
     score,
 )
+from distlaw.fit.informative import Caution
 from distlaw.fit.isoflop import Allocation, Profile, fit_allocation, fit_profiles
 from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from distlaw.costs import CostModel, student_cost
 from distlaw.fit.chart import Chart, make_chart
-from distlaw.fit.fit import NOT_CONVERGED, Caution, FitResult, fingerprint
+from distlaw.fit.fit import NOT_CONVERGED, FitResult, fingerprint
+from distlaw.fit.informative import Caution
 from distlaw.fit.objective import Objective
 from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
 
