@@ -269,3 +269,22 @@ def vocabulary_warnings(size: Size, law: PublishedLaw, what: str) -> list[str]:
         f"the {what}'s config has a vocabulary of {size.shape.n_vocab}; losses here are those of the law's tokenizer"
         f" and data ({law.data}), not of the {what}'s own"
     ]
+
+
+def name_value_pairs(words: tuple[str, ...], option: str, example: str) -> list[tuple[str, str]]:
+    """Words such as `gamma=1` as pairs of a name and what it equals."""
+    pairs = []
+    for word in words:
+        left, sign, right = (part.strip() for part in word.partition("="))
+        if not (left and sign and right):
+            raise ValueError(f"{option} '{word}' must name a coefficient and what it equals, as {example}")
+        pairs.append((left, right))
+    return pairs
+
+
+def number_of(text: str, name: str) -> float:
+    """What a coefficient is fixed at."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--fix {name}: '{text}' is not a number") from None

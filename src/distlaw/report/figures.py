@@ -135,7 +135,7 @@ def lead_against_compute(
         axes.axhline(0.0, color="0.6", linewidth=0.8)
         axes.set_xscale("log")
         axes.set_title(scenario.name, loc="left", fontsize=10)
-        _tidy(axes)
+        tidy(axes)
     panels[0, 0].legend(title="student", frameon=False)
     figure.supxlabel("total compute, FLOPs")
     figure.supylabel("lead of distillation, nats per token")
@@ -149,10 +149,11 @@ def _new_figure() -> "tuple[Figure, Axes]":
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    _tidy(axes)
+    tidy(axes)
     return figure, axes
 
 
-def _tidy(axes: "Axes") -> None:
+def tidy(axes: "Axes") -> None:
+    """Axes in this package's style."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from distlaw.fit import Allocation, FitResult, Profile
 from distlaw.fit.compare import Report
 from distlaw.fit.isoflop import OK
-from distlaw.report.figures import _tidy
+from distlaw.report.figures import tidy
 from distlaw.runs import Runs, format_quantity
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def fit_figure(fit: FitResult, runs: Runs, *, held_out: Mask | None = None) -> "
     predicted, low, high = fit.predict(*arguments, noise=True)
     _against_measured(right, runs.student_loss, predicted, low, high, out, fit.spec.level)
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -147,7 +147,7 @@ def isoflop_figure(profiles: Sequence[Profile], allocation: Allocation | None) -
     right.set_ylabel("best size N*")
     left.set_xscale("log")
     for axes in (left, right):
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 
@@ -186,7 +186,7 @@ def comparison_figure(report: Report) -> "Figure":
         axes.invert_yaxis()
         axes.set_xlabel(label)
         axes.set_title(title, loc="left", fontsize=10)
-        _tidy(axes)
+        tidy(axes)
     return figure
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from distlaw.report.tables import _loss, _size, _table
+from distlaw.report.tables import loss_text, new_table, size_text
 
 Row = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ def isoflop_table(content: Row, *, runs: str) -> Table:
     else:
         a, b = (_with_interval(allocation[name], allocation[f"{name}_interval_90"], ".3f") for name in ("a", "b"))
         notes.append(f"N* ~ C^a, D* ~ C^b; a = {a}, b = {b}")
-    table = _table(
+    table = new_table(
         f"IsoFLOP profiles of {runs}",
         "compute",
         "status",
@@ -38,12 +38,12 @@ def isoflop_table(content: Row, *, runs: str) -> Table:
             f"{row['compute']:.3g}",
             row["status"],
             str(row["runs"]),
-            _size(row["best_params"]) if ok else "",
-            " to ".join(_size(end) for end in row["best_params_interval_90"]) if ok else "",
-            _size(row["best_tokens"]) if ok else "",
-            _loss(row["best_loss"]) if ok else "",
-            _loss(row["depth"]),
-            _loss(row["noise"]),
+            size_text(row["best_params"]) if ok else "",
+            " to ".join(size_text(end) for end in row["best_params_interval_90"]) if ok else "",
+            size_text(row["best_tokens"]) if ok else "",
+            loss_text(row["best_loss"]) if ok else "",
+            loss_text(row["depth"]),
+            loss_text(row["noise"]),
         )
     return table
 
@@ -64,14 +64,14 @@ def _variants(title: str, rows: Sequence[Row], content: Row, runs: str, note: st
     names = [name for name in ("E", "alpha", "beta", "gamma") if any(name in row["coefficients"] for row in rows)]
     asked = [f"D/N at {compute:.3g} FLOPs" for compute in content["computes"]]
     asked += [
-        f"loss of {_size(p['student_params'])} on {_size(p['student_tokens'])}, teacher {p['teacher_loss']:.4g}"
+        f"loss of {size_text(p['student_params'])} on {size_text(p['student_tokens'])}, teacher {p['teacher_loss']:.4g}"
         for p in content["points"]
     ]
     notes = [
         f"{content['form']} on {content['runs']} runs; errors are relative; held out: rolling by student compute",
         note,
     ]
-    table = _table(
+    table = new_table(
         f"{title} ({runs})",
         "fit",
         *names,
@@ -103,7 +103,7 @@ def _splits(isoflop: Row, computes: Sequence[float]) -> Table:
     notes = [f"{refused} of {len(isoflop['profiles'])} profiles refused; compute is {isoflop['compute_from']}"]
     if isoflop["reason"]:
         notes.append(f"no power law through the profiles: {isoflop['reason']}")
-    table = _table(
+    table = new_table(
         "IsoFLOP parabolas against the law: N* ~ C^a, D* ~ C^b",
         "method",
         "a",
@@ -123,7 +123,7 @@ def _splits(isoflop: Row, computes: Sequence[float]) -> Table:
 
 
 def _forms(kind: str, rows: Sequence[Row]) -> Table:
-    table = _table(
+    table = new_table(
         f"Functional forms by held-out error, folds: {kind} ({len(rows[0]['folds']) if rows else 0})",
         "form",
         "free",
@@ -173,7 +173,7 @@ def _with_interval(value: float, interval: Sequence[float] | None, digits: str |
     """A number with its interval; a size as people write it where there are no digits."""
 
     def shown(number: float) -> str:
-        return _size(number) if digits is None else f"{number:{digits}}"
+        return size_text(number) if digits is None else f"{number:{digits}}"
 
     if interval is None or _missing(interval[0]):
         return shown(value) if not _missing(value) else "-"

@@ -1,7 +1,7 @@
 """Tables for the terminal (rich)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,8 +12,12 @@ from distlaw.laws import PublishedLaw
 from distlaw.plan import SUPERVISED, OptionUncertainty, Plan, RankedTeacher, Verdict
 from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
 
+if TYPE_CHECKING:
+    from distlaw.train.coordinate_check import CoordinateCheck
 
-def _table(title: str, *columns: str, caption: str | None = None) -> Table:
+
+def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
+    """An empty table in this package's style."""
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
     table.padding, table.pad_edge = (0, 1, 0, 0), False
     for i, column in enumerate(columns):
@@ -22,11 +26,13 @@ def _table(title: str, *columns: str, caption: str | None = None) -> Table:
     return table
 
 
-def _loss(value: float | None) -> str:
+def loss_text(value: float | None) -> str:
+    """Nats to four digits, or a dash."""
     return "-" if value is None or value != value else f"{value:.4f}"
 
 
-def _size(value: float | None) -> str:
+def size_text(value: float | None) -> str:
+    """A size as people write it, or a dash."""
     return "-" if value is None else format_quantity(value)
 
 
@@ -57,7 +63,7 @@ def plan_table(
     parts = ["student_training", "teacher_logits", "teacher_training"]
     if problem.costs.serving_tokens:
         parts.append("student_serving")
-    table = _table(
+    table = new_table(
         f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
         "option",
         "student loss",
@@ -82,17 +88,17 @@ def plan_table(
         bounded = {name.split(" ")[0] for name in option.at_bounds}
 
         def starred(name: str, value: float | None, bounded: set[str] = bounded) -> str:
-            return _size(value) + ("*" if name in bounded else "")
+            return size_text(value) + ("*" if name in bounded else "")
 
         table.add_row(
             option.scenario,
-            _loss(option.student_loss),
+            loss_text(option.student_loss),
             *(_spread(spread[option.scenario]) if spread else ()),
             "" if option.scenario == SUPERVISED else f"{option.student_loss - baseline:+.4f}",
             starred("student_tokens", option.student_tokens),
             starred("teacher_params", option.teacher_params),
             starred("teacher_tokens", option.teacher_tokens),
-            _loss(option.teacher_loss),
+            loss_text(option.teacher_loss),
             " / ".join(shares),
             *((f"{flops.total:.3g}",) if has_totals else ()),
             *(
@@ -126,7 +132,7 @@ def fit_table(content: Mapping[str, Any], *, runs: str) -> Table:
     if content["consistency_error"] == content["consistency_error"]:
         notes.append(f"infinite-data consistency violated by at most {content['consistency_error']:.2%}")
     notes += [f"not determined: {name} {why}" for name, why in content["not_identified"].items()]
-    table = _table(
+    table = new_table(
         f"{content['form']} fitted to {runs}",
         "coefficient",
         "value",
@@ -149,7 +155,7 @@ def _errors(accuracy: Mapping[str, Any]) -> str:
 
 def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
     """What finished runs recorded."""
-    table = _table(
+    table = new_table(
         f"Run {run}",
         "student",
         "parameters",
@@ -166,11 +172,11 @@ def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
         kl = record["evaluation"]["kl"]
         table.add_row(
             Text(record["name"]),
-            _size(record["student_params"]),
-            _size(record["student_tokens"]),
+            size_text(record["student_params"]),
+            size_text(record["student_tokens"]),
             f"{record['epochs']:.2f}",
-            _loss(record["student_loss"]),
-            _loss(record["teacher_loss"]),
+            loss_text(record["student_loss"]),
+            loss_text(record["teacher_loss"]),
             "-" if kl is None else f"{kl:.4f}",
             f"{record['compute']:.3g}",
             f"{record['cpu_seconds']:.1f}",
@@ -180,7 +186,7 @@ def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
 
 def evaluation_table(result: Mapping[str, Any]) -> Table:
     """One model measured, as `distlaw evaluate` gives it."""
-    table = _table(
+    table = new_table(
         f"{result['run']}, {format_quantity(result['params'])} parameters, on {result['tokens']:,} held-out tokens",
         "",
         "",
@@ -207,7 +213,7 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
 
 def prediction_table(result: Mapping[str, Any]) -> Table:
     """One prediction, as `distlaw predict` gives it."""
-    table = _table(
+    table = new_table(
         f"{format_quantity(result['student_params'])} parameters on {format_quantity(result['student_tokens'])} tokens"
         f" (law {result['law']})",
         "loss, nats per token",
@@ -215,19 +221,19 @@ def prediction_table(result: Mapping[str, Any]) -> Table:
         caption=result["teacher_loss_from"] and f"teacher loss {result['teacher_loss_from']}",
     )
     if result["teacher_loss"] is not None:
-        table.add_row("student, distilled", _loss(result["student_loss"]))
-    table.add_row("student, supervised", _loss(result["supervised_loss"]))
+        table.add_row("student, distilled", loss_text(result["student_loss"]))
+    table.add_row("student, supervised", loss_text(result["supervised_loss"]))
     if result["teacher_loss"] is not None:
         table.add_row("gain of distilling", f"{result['gain']:+.4f}")
-        table.add_row("teacher", _loss(result["teacher_loss"]))
+        table.add_row("teacher", loss_text(result["teacher_loss"]))
     if result["optimal_teacher_loss"] is not None:
-        table.add_row("best teacher for this student", _loss(result["optimal_teacher_loss"]))
+        table.add_row("best teacher for this student", loss_text(result["optimal_teacher_loss"]))
     return table
 
 
 def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) -> Table:
     """Teachers, best first."""
-    table = _table(
+    table = new_table(
         f"Teachers for this student, best first (law {law}, {scenario})",
         "teacher",
         "student loss",
@@ -243,21 +249,21 @@ def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) 
     for row in ranked:
         table.add_row(
             Text(row.name),  # as it is: a name is no markup
-            _loss(row.student_loss),
+            loss_text(row.student_loss),
             f"{row.gain:+.4f}",
-            _size(row.student_tokens),
-            _size(row.teacher_params),
-            _loss(row.teacher_loss),
+            size_text(row.student_tokens),
+            size_text(row.teacher_params),
+            loss_text(row.teacher_loss),
             row.loss_from or "-",
             f"{row.total_flops:.3g}",
-            _loss(row.limit),
+            loss_text(row.limit),
         )
     return table
 
 
 def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_loss: float | None) -> Table:
     """Where supervised training overtakes, by student size and scenario."""
-    table = _table(
+    table = new_table(
         f"From here on supervised training is at least as good as distillation (law {law})",
         "student",
         "compared at",
@@ -271,8 +277,10 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
     for student in students:
         size, tokens = format_quantity(student["student_params"]), student["equal_tokens"]
         at = tokens["student_tokens"]
-        where = f"{_size(at)} tokens" if tokens["status"] == "crosses" else tokens["status"]
-        table.add_row(size, "equal tokens, best teacher", where, _loss(tokens["student_loss"]), _size(at), _size(at))
+        where = f"{size_text(at)} tokens" if tokens["status"] == "crosses" else tokens["status"]
+        table.add_row(
+            size, "equal tokens, best teacher", where, loss_text(tokens["student_loss"]), size_text(at), size_text(at)
+        )
         for name, row in student["scenarios"].items():
             where = f"{row['compute']:.3g} FLOPs" if row["status"] == "crosses" else row["status"]
             ratios = () if target_loss is None else (f"{row['data_ratio']:.3g}", f"{row['compute_ratio']:.3g}")
@@ -280,9 +288,9 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
                 size,
                 name,
                 where,
-                _loss(row["student_loss"]),
-                _size(row["student_tokens"]),
-                _size(row["distilled_tokens"]),
+                loss_text(row["student_loss"]),
+                size_text(row["student_tokens"]),
+                size_text(row["distilled_tokens"]),
                 *ratios,
             )
         table.add_section()
@@ -291,7 +299,7 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
 
 def flops_table(result: Mapping[str, Any]) -> Table:
     """Counts of one model, as `distlaw flops` gives them."""
-    table = _table("Parameters and FLOPs", "", "")
+    table = new_table("Parameters and FLOPs", "", "")
     table.add_row("parameters without embeddings", f"{result['n_params']:,}")
     table.add_row("embedding parameters", f"{result['n_embedding']:,}")
     table.add_row("all parameters", f"{result['n_total']:,}")
@@ -316,7 +324,7 @@ def flops_table(result: Mapping[str, Any]) -> Table:
 
 def laws_table(laws: Sequence[PublishedLaw], *, default: str) -> Table:
     """All published sets."""
-    table = _table("Published laws (distlaw laws NAME shows one)", "name", "kind", "source", "data")
+    table = new_table("Published laws (distlaw laws NAME shows one)", "name", "kind", "source", "data")
     for column in table.columns:
         column.justify = "left"
     for law in laws:
@@ -335,7 +343,7 @@ def law_table(law: PublishedLaw) -> Table:
         *(f"{name}: {low:.4g} to {high:.4g}" for name, (low, high) in law.fitted_range.items()),
         *(f"caution: {caution}" for caution in law.cautions),
     ]
-    table = _table(f"{law.name} ({law.kind})", "coefficient", "value", level, caption="\n".join(notes))
+    table = new_table(f"{law.name} ({law.kind})", "coefficient", "value", level, caption="\n".join(notes))
     for name, value in law.coefficients.items():
         interval = law.intervals.get(name)
         table.add_row(name, f"{value:g}", "" if interval is None else f"{interval[0]:g} to {interval[1]:g}")
@@ -344,7 +352,7 @@ def law_table(law: PublishedLaw) -> Table:
 
 def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: str) -> Table:
     """Errors of a law on runs, by student size and tokens, and in all."""
-    table = _table(
+    table = new_table(
         f"{law} against {overall.runs} runs",
         "student",
         "tokens",
@@ -379,7 +387,7 @@ def suggest_table(content: Mapping[str, Any]) -> Table:
     verdict = content["target"] == "verdict"
     of = "log(loss / loss without a teacher)" if verdict else "log loss"
     at = "; ".join(_student(point) for point in content["at"])
-    table = _table(
+    table = new_table(
         f"Next runs for the {content['target']} at {at} ({content['form']} fitted to {content['runs']} runs)",
         "candidate",
         "student",
@@ -401,9 +409,9 @@ def suggest_table(content: Mapping[str, Any]) -> Table:
     for row in content["suggestions"]:
         table.add_row(
             f"row {row['row']}",
-            _size(row["student_params"]),
-            _size(row["student_tokens"]),
-            _loss(row["teacher_loss"]),
+            size_text(row["student_params"]),
+            size_text(row["student_tokens"]),
+            loss_text(row["teacher_loss"]),
             f"{row['flops']:.3g}",
             f"{row['total_flops']:.3g}",
             *doubt(row["after"]),
@@ -414,4 +422,19 @@ def suggest_table(content: Mapping[str, Any]) -> Table:
 
 def _student(point: Mapping[str, float]) -> str:
     teacher = "" if point["teacher_loss"] != point["teacher_loss"] else f" under {point['teacher_loss']:.4g} nats"
-    return f"{_size(point['student_params'])} on {_size(point['student_tokens'])} tokens{teacher}"
+    return f"{size_text(point['student_params'])} on {size_text(point['student_tokens'])} tokens{teacher}"
+
+
+def coordinate_check_table(check: "CoordinateCheck") -> Table:
+    """Slopes over width, as `distlaw mup-check` gives them."""
+    steps = len(next(iter(check.slopes.values())))
+    table = new_table(
+        f"Coordinate check of {check.parametrisation}: {'passed' if check.passed else 'failed'}",
+        "slope over width",
+        *(f"step {step}" for step in range(steps)),
+        caption=f"within {check.limit:g} of 0 passes; logits may shrink",
+    )
+    for name, slopes in check.slopes.items():
+        table.add_row(name, *(f"{slope:+.2f}" for slope in slopes))
+    table.add_row("margin", "", f"{check.margin_slope:+.2f}", *[""] * (steps - 2))
+    return table

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distlaw.report.figures import _tidy
+from distlaw.report.figures import tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +63,7 @@ def coordinate_check_figure(check: "CoordinateCheck") -> "Figure":
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_locator(NullLocator())
-        _tidy(axes)
+        tidy(axes)
     for axes in panels[:2]:
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel("root mean square")

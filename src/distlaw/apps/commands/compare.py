@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from distlaw.apps.commands.fit import _number, _pairs
 from distlaw.apps.commands.isoflop import profile_content
-from distlaw.apps.options import ModelSize, Quantity
+from distlaw.apps.options import ModelSize, Quantity, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
 from distlaw.laws import DEFAULT_LAW
 
@@ -84,7 +83,7 @@ def compare(
         raise ValueError(f"form '{form}' is no supervised law: leave --form out, or choose --kind distillation")
     spec = FitSpec(
         form=form or kind,
-        fixed={name: _number(value, name) for name, value in _pairs(fix, "--fix", "gamma=1")},
+        fixed={name: number_of(value, name) for name, value in name_value_pairs(fix, "--fix", "gamma=1")},
         starts=starts,
         resamples=bootstrap,
         seed=seed,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from distlaw.apps.options import Quantity
+from distlaw.apps.options import Quantity, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
 from distlaw.laws import DEFAULT_LAW, SupervisedLaw
 
@@ -82,8 +82,8 @@ def fit(
         joint=kind == "distillation" and supervised_law == "joint",
         loss=loss,
         delta=delta,
-        fixed={k: _number(v, k) for k, v in _pairs(fix, "--fix", "gamma=1")},
-        tied=dict(_pairs(tie, "--tie", "beta=alpha")),
+        fixed={k: number_of(v, k) for k, v in name_value_pairs(fix, "--fix", "gamma=1")},
+        tied=dict(name_value_pairs(tie, "--tie", "beta=alpha")),
         below=below,
         consistency=1.0 if consistency else 0.0,
         starts=starts,
@@ -156,20 +156,3 @@ def fit(
         if not ok:
             print("distlaw: the fit did not converge: no start came to rest, and there is no law", file=sys.stderr)
     return 0 if ok else 1
-
-
-def _pairs(words: tuple[str, ...], option: str, example: str) -> list[tuple[str, str]]:
-    pairs = []
-    for word in words:
-        left, sign, right = (part.strip() for part in word.partition("="))
-        if not (left and sign and right):
-            raise ValueError(f"{option} '{word}' must name a coefficient and what it equals, as {example}")
-        pairs.append((left, right))
-    return pairs
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--fix {name}: '{text}' is not a number") from None

@@ -1,16 +1,11 @@
 """`distlaw mup-check`: whether activations keep their size at every width."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from distlaw.apps.commands.train import require_training
 from distlaw.apps.options import WholeNumber
 from distlaw.apps.output import console, print_json
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from distlaw.train.coordinate_check import CoordinateCheck
 
 
 def mup_check(
@@ -65,8 +60,10 @@ def mup_check(
             }
         )
     else:
+        from distlaw.report.tables import coordinate_check_table
+
         out = console()
-        out.print(_slopes_table(check))
+        out.print(coordinate_check_table(check))
         for failure in check.failures:
             out.print(f"- {failure}", markup=False, soft_wrap=True)
         if figure is not None:
@@ -81,19 +78,3 @@ def _widths(text: str) -> tuple[int, ...]:
         raise ValueError(
             f"--widths '{text}' must be whole numbers with commas between them, as 32,64,128,256"
         ) from None
-
-
-def _slopes_table(check: "CoordinateCheck") -> "Table":
-    from distlaw.report.tables import _table
-
-    steps = len(next(iter(check.slopes.values())))
-    table = _table(
-        f"Coordinate check of {check.parametrisation}: {'passed' if check.passed else 'failed'}",
-        "slope over width",
-        *(f"step {step}" for step in range(steps)),
-        caption=f"within {check.limit:g} of 0 passes; logits may shrink",
-    )
-    for name, slopes in check.slopes.items():
-        table.add_row(name, *(f"{slope:+.2f}" for slope in slopes))
-    table.add_row("margin", "", f"{check.margin_slope:+.2f}", *[""] * (steps - 2))
-    return table
