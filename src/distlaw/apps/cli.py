@@ -21,6 +21,7 @@ from distlaw.apps.commands.mup_check import mup_check
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
 from distlaw.apps.commands.runs import runs
+from distlaw.apps.commands.study import study
 from distlaw.apps.commands.suggest import suggest
 from distlaw.apps.commands.targets import targets
 from distlaw.apps.commands.teachers import teachers
@@ -34,7 +35,7 @@ app = cyclopts.App(
     default_parameter=cyclopts.Parameter(negative=()),
 )
 _SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, suggest, flops, laws, check)
-_TRAINING = (train, distill, evaluate, targets, runs, mup_check)
+_TRAINING = (train, distill, evaluate, targets, runs, study, mup_check)
 for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 

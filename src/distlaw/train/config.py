@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from distlaw.runs import one_line, written_whole
 from distlaw.train.data import DataConfig
@@ -15,6 +15,7 @@ from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
 from distlaw.train.mup import BASE_WIDTH, ParametrisationName
 
+_T = TypeVar("_T")
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 
@@ -240,21 +241,26 @@ def config_of(content: Mapping[str, Any], *, distill: bool) -> RunConfig:
     if not distill and "teacher" in content:
         raise ValueError("the table [teacher] is for `distlaw distill`")
     defaults = {"data": {}, "training": {}, "split": "student" if distill else "teacher"}
-    return _checked({**defaults, **content, "students": students})
+    return checked(RunConfig, {**defaults, **content, "students": students})
 
 
 def write_config(config: RunConfig, path: Path) -> None:
     """Write a resolved config, from which alone the run can be repeated."""
+    with written_whole(path, "config") as temporary:
+        temporary.write_text(toml_text(asdict(config)), encoding="utf-8")
+
+
+def toml_text(content: Mapping[str, Any]) -> str:
+    """Nested tables as TOML, without what is None."""
     import tomli_w
 
-    with written_whole(path, "config") as temporary:
-        temporary.write_text(tomli_w.dumps(_without_none(asdict(config))), encoding="utf-8")
+    return tomli_w.dumps(_without_none(dict(content)))
 
 
 def read_resolved(path: Path) -> RunConfig:
     """Read a file that `write_config` wrote."""
     try:
-        return _checked(tomllib.loads(path.read_text(encoding="utf-8")))
+        return checked(RunConfig, tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ValueError(f"'{one_line(path)}' cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -266,12 +272,17 @@ def of_student(config: RunConfig, name: str) -> RunConfig:
     return replace(config, students=tuple(s for s in config.students if s.name == name))
 
 
-def _checked(content: Mapping[str, Any]) -> RunConfig:
+def checked(owner: type[_T], content: Mapping[str, Any]) -> _T:
+    """A tree of dataclasses from nested tables.
+
+    Raises:
+        ValueError: A key is unknown, or a value is wrong; names it.
+    """
     from pydantic import TypeAdapter, ValidationError
 
-    _require_known(content, RunConfig, "")
+    _require_known(content, owner, "")
     try:
-        return TypeAdapter(RunConfig).validate_python(dict(content))
+        return TypeAdapter(owner).validate_python(dict(content))
     except ValidationError as errors:
         first = errors.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

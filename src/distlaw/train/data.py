@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from distlaw.runs import one_line
 from distlaw.train.blocks import BlockIndex, Blocks
 from distlaw.train.grammar import Grammar
-from distlaw.train.sources import TEXT_SOURCES
+from distlaw.train.sources import TEXT_SOURCES, WITHOUT_PATHS
 from distlaw.train.tokenizer import SMALLEST_BPE, load_tokenizer, tokenizer_hash
 
 Split = Literal["teacher", "student", "validation"]
@@ -26,8 +26,8 @@ class DataConfig:
     """What a study reads.
 
     Attributes:
-        source: stdlib (Python's own library), synthetic (a grammar whose irreducible loss is known), text, jsonl,
-            parquet or datasets.
+        source: stdlib (Python's own library), debian (English of two Debian packages), synthetic (a grammar whose
+            irreducible loss is known), text, jsonl, parquet or datasets.
         paths: Files, folders or globs of text, jsonl and parquet; for datasets the name that `load_dataset` takes,
             and the name of a configuration if there are several.
         field: Column or key that holds the text, in jsonl, parquet and datasets.
@@ -58,7 +58,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.source not in (known := (*TEXT_SOURCES, "synthetic")):
             raise ValueError(f"source='{one_line(self.source)}' is not one of {', '.join(known)}")
-        if self.source in ("stdlib", "synthetic"):
+        if self.source in (*WITHOUT_PATHS, "synthetic"):
             if self.paths:
                 raise ValueError(f"paths: source='{self.source}' reads no files; leave paths empty")
         elif not self.paths:

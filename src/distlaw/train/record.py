@@ -15,7 +15,7 @@ from distlaw.train.config import RunConfig, StudentConfig
 from distlaw.train.data import Data
 from distlaw.train.evaluate import Evaluation, evaluate
 from distlaw.train.students import Students
-from distlaw.train.teacher import EXPORT, Teacher
+from distlaw.train.teacher import EXPORT, Teacher, weights_hash
 from distlaw.train.tokenizer import export_tokenizer
 
 
@@ -65,7 +65,8 @@ def finish(
         plain.save_pretrained(folder / EXPORT)
         export_tokenizer(data.tokenizer, folder / EXPORT, data.end_of_text)
         taught = teacher if student.has_teacher else None
-        _write(_record(config, student, data, taught, measured, spent, world), folder / RECORD)
+        row = _record(config, student, data, taught, measured, spent, world)
+        _write({**row, "weights_hash": weights_hash(folder / EXPORT)}, folder / RECORD)
     if not alone:  # what says that the whole run is done
         _write({"run": config.id, "students": [s.name for s in config.students]}, out / RECORD)
 

@@ -1,6 +1,7 @@
 """Where text comes from: documents, one by one, and a fingerprint that tells when they may have changed."""
 
 import glob
+import gzip
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import platform
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from distlaw.runs import one_line
 
 # Patterns of the files that a folder stands for.
 _IN_FOLDERS = {"text": "*.txt", "jsonl": "*.jsonl", "parquet": "*.parquet"}
-TEXT_SOURCES = ("stdlib", *_IN_FOLDERS, "datasets")
+TEXT_SOURCES = ("stdlib", "debian", *_IN_FOLDERS, "datasets")
+WITHOUT_PATHS = ("stdlib", "debian")
+_ESSAYS, _DICTIONARY = Path("/usr/share/doc/anarchism/html"), Path("/usr/share/dictd/gcide.dict.dz")
+_DICTIONARY_PIECE = 1 << 14  # characters of a document that entries are put together to
 _CHUNK = 1 << 20
 
 
@@ -46,6 +51,8 @@ def open_source(kind: str, paths: Sequence[str] = (), *, field: str = "text", se
             `stdlib`: every .py file of Python's own library, its tests included (two thirds of the text), installed
             packages and build settings excluded; a file is a document, in an order given by a hash of its relative
             path; the few that are not UTF-8 on purpose are left out.
+            `debian`: English of the Debian packages `anarchism` (essays, GPL-2) and `dict-gcide` (a dictionary, GPL),
+            about 50 MB; an essay, or some 16 kB of entries, is a document, in an order given by its hash.
             `text`: UTF-8 files; a file is a document, or the pieces between separators.
             `jsonl`: one JSON object a line, one document each. `parquet`: one document a row.
             `datasets`: the train split of what `datasets.load_dataset` opens, fetched whole on first use.
@@ -59,6 +66,8 @@ def open_source(kind: str, paths: Sequence[str] = (), *, field: str = "text", se
     """
     if kind == "stdlib":
         return _stdlib()
+    if kind == "debian":
+        return _debian()
     if kind == "datasets":
         return _hub(paths, field)
     files = _find(kind, paths)
@@ -128,6 +137,73 @@ def _stdlib() -> Source:
             return
 
     return _of_files(files, read, python=platform.python_version())
+
+
+def _debian() -> Source:
+    if not (_ESSAYS.is_dir() and _DICTIONARY.is_file()):
+        raise ValueError(
+            "source='debian': the packages are not installed; `apt-get install anarchism dict-gcide`, or"
+            " source='stdlib', which is always there"
+        )
+    files = [*sorted(_ESSAYS.glob("*.html")), _DICTIONARY]
+
+    def read(file: Path) -> Iterator[str]:
+        if file != _DICTIONARY:
+            page = _Prose()
+            page.feed(file.read_text(encoding="utf-8"))
+            yield page.text
+            return
+        with gzip.open(file, "rt", encoding="utf-8", errors="replace") as stream:
+            entries = stream.read().split("\n\n")
+        piece: list[str] = []
+        size = 0
+        for entry in entries:
+            piece.append(entry)
+            size += len(entry)
+            if size >= _DICTIONARY_PIECE:
+                yield "\n\n".join(piece)
+                piece, size = [], 0
+        yield "\n\n".join(piece)
+
+    whole = _of_files(files, read)
+
+    def shuffled() -> Iterator[str]:
+        # Essays and dictionary mixed: whoever reads a part reads a fair sample.
+        return iter(sorted(whole.documents(), key=lambda text: hashlib.sha256(text.encode()).digest()))
+
+    return Source(description=whole.description, fingerprint=whole.fingerprint, documents=shuffled)
+
+
+class _Prose(HTMLParser):
+    """Text of a page, a line for each block, without its head, scripts and styles."""
+
+    _BLOCKS = frozenset(("p", "br", "li", "div", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "hr"))
+    _HIDDEN = frozenset(("head", "script", "style"))
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._parts: list[str] = []
+        self._hidden = 0
+
+    @property
+    def text(self) -> str:
+        """What was read, blank lines and runs of spaces removed."""
+        lines = (" ".join(line.split()) for line in "".join(self._parts).splitlines())
+        return "\n".join(line for line in lines if line)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002, D102
+        self._hidden += tag in self._HIDDEN
+        if tag in self._BLOCKS:
+            self._parts.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: D102
+        self._hidden -= tag in self._HIDDEN
+        if tag in self._BLOCKS:
+            self._parts.append("\n")
+
+    def handle_data(self, data: str) -> None:  # noqa: D102
+        if not self._hidden:
+            self._parts.append(" ".join(data.split("\n")))
 
 
 def _pieces(file: Path, separator: str) -> Iterator[str]:

@@ -27,7 +27,7 @@ class Teacher:
         tokenizer: Its tokenizer; None where the folder holds none that can be compared.
         params: N_T, without embeddings.
         tokens: D_T; None when unknown.
-        hash: SHA-256 of its weight files.
+        hash: SHA-256 of its weight files, see `weights_hash`.
         path: Where it was opened.
     """
 
@@ -56,7 +56,8 @@ def open_teacher(path: Path) -> Teacher:
         path: A run directory of ours, a model folder, or a GGUF file.
 
     Raises:
-        ValueError: There is no model that can be opened; says what was looked for.
+        ValueError: There is no model that can be opened; says what was looked for. Or the weights are not those that
+            the run's record tells of.
     """
     record = _record(path)
     folder = path / EXPORT if (path / EXPORT).is_dir() else path
@@ -65,9 +66,15 @@ def open_teacher(path: Path) -> Teacher:
         raise ValueError(
             f"teacher '{one_line(path)}' is not there: name a run directory, a model folder or a .gguf file"
         )
-    files = [folder / gguf] if gguf else sorted(file for pattern in _WEIGHTS for file in folder.glob(pattern))
+    files = [folder / gguf] if gguf else _weights(folder)
     if not files or not files[0].is_file():
         raise ValueError(f"teacher '{one_line(path)}' has no weights: neither {' nor '.join(_WEIGHTS)} is in it")
+    held = _hash(files)
+    if (recorded := record.get("weights_hash", held)) != held:
+        raise ValueError(
+            f"the weights in '{one_line(folder)}' are not what the run's {RECORD} tells of (SHA-256 {held[:12]},"
+            f" recorded {one_line(str(recorded)[:12])}): bring them back, or train again"
+        )
     if gguf is None and all(file.suffix == ".gguf" for file in files):
         gguf = files[0].name
     try:
@@ -88,9 +95,14 @@ def open_teacher(path: Path) -> Teacher:
         tokenizer=tokenizer,
         params=int(record.get("student_params") or _params(model)),
         tokens=record.get("student_tokens"),
-        hash=_hash(files),
+        hash=held,
         path=path,
     )
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of the SHA-256s of a folder's weight files, in the order of their names: `Teacher.hash`."""
+    return _hash(_weights(folder))
 
 
 def require_same_tokenizer(teacher: Teacher, tokenizer: Tokenizer) -> None:
@@ -160,6 +172,10 @@ def _params(model: Any) -> int:  # noqa: ANN401
         id(p) for module in (model.get_input_embeddings(), model.get_output_embeddings()) for p in module.parameters()
     }
     return sum(p.numel() for p in model.parameters() if id(p) not in outside)
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(file for pattern in _WEIGHTS for file in folder.glob(pattern))
 
 
 def _hash(files: list[Path]) -> str:

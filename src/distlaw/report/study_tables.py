@@ -1,0 +1,106 @@
+"""Tables of studies for the terminal."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from distlaw.report.tables import new_table, size_text
+from distlaw.runs import one_line
+
+if TYPE_CHECKING:
+    from distlaw.sweep.adaptive import Choices
+    from distlaw.sweep.drive import Outcome
+    from distlaw.sweep.outlook import Outlook
+    from distlaw.sweep.status import Status
+
+_MOST_FAILURES = 8
+
+
+def outlook_table(outlook: "Outlook", *, study: str) -> Table:
+    """A study's runs by protocol."""
+    left_out = f"; {outlook.left_out} more are beyond the budget" if outlook.left_out else ""
+    caption = (
+        f"{outlook.runs} different runs{left_out}: {outlook.teachers} teachers, {outlook.distilled} distilled,"
+        f" {outlook.runs - outlook.teachers - outlook.distilled} supervised; {outlook.jobs} passes.\n"
+        f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared."
+        f" About {_hours(outlook.core_hours)} of one CPU thread, {_hours(outlook.hours)} on {outlook.workers}."
+    )
+    columns = "protocol", "runs", "of them teachers", "asked for before", "N", "D", "FLOPs"
+    table = new_table(f"Study {one_line(study)}", *columns, caption=caption)
+    for share in outlook.protocols:
+        table.add_row(
+            Text(share.protocol),
+            str(share.runs),
+            str(share.teachers),
+            str(share.shared),
+            _range(share.least_params, share.most_params),
+            _range(share.least_tokens, share.most_tokens),
+            f"{share.flops:.3g}",
+        )
+    return table
+
+
+def status_table(status: "Status", *, study: str) -> Group:
+    """Where a study stands, and the jobs under way."""
+    left = "" if status.seconds_left is None else f", about {_hours(status.seconds_left / 3600)} left"
+    share = status.flops_done / status.flops if status.flops else 1.0
+    head = f"{status.done} of {status.runs} runs done, {share:.0%} of the FLOPs; {len(status.active)} jobs under way,"
+    head += f" {status.waiting} waiting, {len(status.failed)} failed{left}"
+    table = new_table(f"Study {one_line(study)}", "job", "where", "step", "tokens/s")
+    for job in status.active:
+        step = f"{job.step}/{job.steps}" if job.steps else "starting"
+        table.add_row(Text(job.what), job.owner, step, f"{job.tokens_per_second:,.0f}" if job.steps else "-")
+    lines = [Text(head)]
+    if status.stopping:
+        lines.append(Text("asked to stop"))
+    lines += [Text(f"failed: {what}: {error}") for what, error in status.failed[:_MOST_FAILURES]]
+    if (more := len(status.failed) - _MOST_FAILURES) > 0:
+        lines.append(Text(f"and {more} more failed"))
+    return Group(table, *lines) if status.active else Group(*lines)
+
+
+def outcome_lines(outcome: "Outcome", *, study: str) -> Iterator[str]:
+    """How running a study ended."""
+    if outcome.ended == "stopped":
+        yield f"stopped: {outcome.done} of {outcome.runs} runs done; `distlaw study resume {study}` goes on"
+    else:
+        yield f"{outcome.done} of {outcome.runs} runs done"
+    for job, error in outcome.failed.items():
+        yield f"failed: job {job}: {error}"
+    if outcome.blocked:
+        yield f"{outcome.blocked} runs wait for a teacher that failed"
+
+
+def choices_table(choices: "Choices") -> Table:
+    """What was known when each batch was chosen."""
+    saved = 1 - choices.flops / choices.all_flops
+    why = {"known": "the target is known well enough", "budget": "the budget is spent"}.get(
+        choices.reason, "nothing is left to run"
+    )
+    caption = f"Ended since {why}: {choices.flops:.3g} FLOPs, {saved:.0%} less than the full grid"
+    table = new_table(
+        "Choosing runs", "batch", "runs done", "FLOPs", "target, nats", "deviation", "chosen", caption=caption
+    )
+    for number, step in enumerate(choices.rounds, start=1):
+        table.add_row(
+            str(number),
+            str(step.done),
+            f"{step.flops:.3g}",
+            "-" if step.prediction is None else f"{step.prediction:.4f}",
+            "-" if step.deviation is None else f"{step.deviation:.4f}",
+            str(step.chosen),
+        )
+    return table
+
+
+def _range(low: float, high: float) -> str:
+    return size_text(low) if low == high else f"{size_text(low)} to {size_text(high)}"
+
+
+def _hours(hours: float) -> str:
+    if hours < 1:
+        return f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
+    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"

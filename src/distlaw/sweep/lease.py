@@ -1,0 +1,189 @@
+"""Leases: who works on a job. A lease is a counter that its owner turns; whoever wants the job watches the counter.
+
+A watcher takes a lease for dead when its counter stood still for a while by the watcher's own clock, so clocks need
+not agree; or at once, if the owner was a process of this machine that is no more. Leases of one job are numbered, and
+the next number can be created once only: of several who find a lease dead, one gets the job.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from distlaw.sweep.store import Store
+
+FOLDER = "leases"
+BEAT = 5.0
+"""Seconds between two turns of a counter."""
+EXPIRY = 60.0
+"""Seconds after which a counter that stands still is dead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The newest lease of a job.
+
+    Attributes:
+        job: Whose.
+        number: Of the lease, from 1.
+        content: What its owner wrote: `owner`, `place`, `pid`, `beat`, `free`, and where the job is.
+    """
+
+    job: str
+    number: int
+    content: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def free(self) -> bool:
+        """Whether its owner gave it back."""
+        return bool(self.content.get("free"))
+
+
+def leases(store: Store) -> dict[str, Lease]:
+    """The newest lease of every job that has one."""
+    numbers: dict[str, int] = {}
+    for name in store.names(FOLDER):
+        job, _, number = name.partition(".")
+        if number.isdigit():
+            numbers[job] = max(numbers.get(job, 0), int(number))
+    found = {}
+    for job, number in numbers.items():
+        if (content := _read(store, job, number)) is not None:
+            found[job] = Lease(job=job, number=number, content=content)
+    return found
+
+
+class Watch:
+    """Tells which leases are alive."""
+
+    def __init__(self, expiry: float = EXPIRY, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to watch; nothing is known yet, so every lease of another machine is alive for `expiry` seconds."""
+        self._expiry, self._clock = expiry, clock
+        self._seen: dict[str, tuple[tuple[int, Any], float]] = {}
+
+    def state(self, lease: Lease | None) -> Literal["free", "held", "dead"]:
+        """Whether a job is free, held, or was held by somebody who is no more."""
+        if lease is None or lease.free:
+            return "free"
+        if lease.content.get("place") == place() and not _alive(lease.content):
+            return "dead"
+        now, mark = self._clock(), (lease.number, lease.content.get("beat"))
+        before, since = self._seen.get(lease.job, (None, now))
+        if before != mark:
+            self._seen[lease.job] = (mark, now)
+            return "held"
+        return "dead" if now - since > self._expiry else "held"
+
+
+class Held:
+    """A lease of our own, turned by a thread until the block ends."""
+
+    def __init__(self, store: Store, job: str, number: int, content: dict[str, Any], lost: Callable[[], None]) -> None:
+        self._store, self._job, self._number, self._content, self._lost = store, job, number, content, lost
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._turn, name=f"lease {job}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        if not self._end.is_set():
+            self._end.set()
+            self._thread.join()
+            with suppress(ValueError):  # a full disk; the counter stands still, which says the same
+                self._store.write(_name(self._job, self._number), _text({**self._content, "free": True}))
+
+    def say(self, **where: Any) -> None:  # noqa: ANN401
+        """What the next turn tells whoever looks."""
+        self._content.update(where)
+
+    def forget(self) -> None:
+        """Remove the job's leases: it is done."""
+        self._end.set()
+        self._thread.join()
+        for number in range(self._number, 0, -1):
+            self._store.remove(_name(self._job, number))
+
+    def _turn(self) -> None:
+        parent = os.getppid()
+        while not self._end.wait(BEAT):
+            taken = self._store.read(_name(self._job, self._number + 1)) is not None
+            if taken or os.getppid() != parent:  # another has the job, or whoever started us is no more
+                self._lost()
+                return
+            self._content["beat"] += 1
+            with suppress(ValueError):  # a full disk: what is held is not lost for that
+                self._store.write(_name(self._job, self._number), _text(self._content))
+
+
+def claim(store: Store, job: str, after: int, *, lost: Callable[[], None]) -> Held | None:
+    """Take a job that is free or whose owner is dead; None if another was faster.
+
+    Args:
+        store: The study's store.
+        job: Which.
+        after: Number of the newest lease that was seen; 0 if there was none.
+        lost: Called, in a thread, when the job turns out to be another's.
+    """
+    content = {"owner": f"{socket.gethostname()}:{os.getpid()}", "place": place(), "pid": os.getpid()}
+    content |= {"born": _born(os.getpid()), "beat": 0}
+    created = store.create(_name(job, after + 1), _text(content))
+    return Held(store, job, after + 1, content, lost) if created else None
+
+
+def place() -> str:
+    """Names this machine and its numbering of processes, as containers have their own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
+    except OSError:
+        return socket.gethostname()
+
+
+def _alive(content: dict[str, Any]) -> bool:
+    pid = content.get("pid")
+    if not isinstance(pid, int):
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return content.get("born") == _born(pid)
+
+
+def _born(pid: int) -> str:
+    """When a process began, in the kernel's ticks: its number alone may be another's by now. Zombies are dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ""
+    return "zombie" if fields[0] in "ZX" else fields[19]
+
+
+def _read(store: Store, job: str, number: int) -> dict[str, Any] | None:
+    content = store.read(_name(job, number))
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def _name(job: str, number: int) -> str:
+    return f"{FOLDER}/{job}.{number:04d}"
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode()

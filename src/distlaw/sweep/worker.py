@@ -1,0 +1,226 @@
+"""What a worker does with a job: claim it, train it, publish its records, give it back.
+
+The same function runs in a process of this machine and as a task of a cluster. It is told what to do by a `Task` and
+says how it went by a `Report`; everything else is in the study's store.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from distlaw.runs import RECORD, one_line
+from distlaw.sweep.jobs import Job, config_of
+from distlaw.sweep.lease import Held, claim
+from distlaw.sweep.state import JOBS, note_failure, read_record, record_name
+from distlaw.sweep.status import FAILURES
+from distlaw.sweep.store import Store
+from distlaw.sweep.study import Study
+
+Ending = Literal["done", "held", "failed", "stopped", "teacher", "died"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A job for a worker.
+
+    Attributes:
+        study: The study.
+        url: Its store.
+        job: The job.
+        after: Number of the job's newest lease.
+        cache: Folder of prepared data on the worker's machine.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    study: Study
+    url: str
+    job: Job
+    after: int
+    cache: Path
+    checkpoint_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How a job ended.
+
+    Attributes:
+        job: Its id.
+        ending: done; held (by somebody else); failed; stopped (with a checkpoint); teacher (its teacher was damaged,
+            and has to be trained again); died (the worker did, which it cannot say itself).
+        error: One line, of a failure.
+    """
+
+    job: str
+    ending: Ending
+    error: str = ""
+
+
+def work(task: Task) -> Report:
+    """Do a job, from the start or from its checkpoint."""
+    store, job = Store(task.url), task.job
+    report = partial(Report, job=job.id)
+    held = claim(store, job.id, task.after, lost=_leave)
+    if held is None:
+        return report(ending="held")
+    with held:
+        if all(read_record(store, run.id) is not None for run in job.runs):  # since the driver looked
+            held.forget()
+            return report(ending="done")
+        try:
+            teacher = _teacher(store, task)
+        except ValueError as error:
+            return report(ending="teacher", error=one_line(error))
+        folder = _folder(store, task)
+        try:
+            finished = _train(task, folder, teacher, held)
+        except Exception as error:  # whatever it is, it is this job's, and the study goes on
+            text = one_line(error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
+            if store.free_bytes() < _LEAST_FREE:
+                return report(ending="stopped", error=f"the disk of '{one_line(task.url)}' is full: {text}")
+            note_failure(store, job.id, text)
+            return report(ending="failed", error=text)
+        if not finished:
+            return report(ending="stopped")
+        _publish(store, task, folder)
+        held.forget()
+    return report(ending="done")
+
+
+_LEAST_FREE = 1 << 26
+_ATTEMPT_FROM_SCRATCH = 2  # failures after which what is there is not trusted any more
+
+
+def _leave() -> None:
+    """Stop the run with a checkpoint, as for a pre-emption."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _teacher(store: Store, task: Task) -> Path | None:
+    """Where the teacher is on this machine; one whose weights are not as they were written is set aside.
+
+    Raises:
+        ValueError: It was.
+    """
+    if task.job.teacher is None:
+        return None
+    run = task.job.teacher.id
+    record = read_record(store, run)
+    if record is None:
+        raise ValueError(f"teacher {run} has no record")
+    name = f"{JOBS}/{record['job']}"
+    try:
+        folder = store.download(name, _scratch(task) / "teachers" / record["job"])
+        _require_sound(folder, record)
+    except ValueError:
+        store.set_aside(record_name(run))
+        store.set_aside(name)
+        shutil.rmtree(_scratch(task) / "teachers" / record["job"], ignore_errors=True)
+        raise
+    return folder
+
+
+def _require_sound(folder: Path, record: dict[str, Any]) -> None:
+    from distlaw.train.teacher import EXPORT, weights_hash
+
+    try:
+        now = weights_hash(folder / EXPORT)
+    except OSError as error:
+        raise ValueError(f"teacher '{one_line(folder)}' cannot be read ({error.strerror})") from None
+    if now != record.get("weights_hash"):
+        raise ValueError(f"teacher '{one_line(folder)}' is damaged: its weights are not what they were")
+
+
+def _folder(store: Store, task: Task) -> Path:
+    """The job's run directory on this machine, without what a failed attempt may have spoilt."""
+    from distlaw.train.config import read_resolved
+    from distlaw.train.loop import CONFIG
+
+    name = f"{JOBS}/{task.job.id}"
+    folder = store.local / name if store.local else _scratch(task) / name
+    failed = sum(there.partition(".")[0] == task.job.id for there in store.names(FAILURES))
+    broken = failed >= _ATTEMPT_FROM_SCRATCH
+    if folder.exists() and not broken:
+        try:
+            read_resolved(folder / CONFIG)
+        except ValueError:
+            broken = any(folder.iterdir())
+    if broken and folder.exists():
+        if store.local:
+            store.set_aside(name)
+        else:
+            shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _train(task: Task, folder: Path, teacher: Path | None, held: Held) -> bool:
+    config = config_of(task.study, task.job, teacher, checkpoint_every=task.checkpoint_every)
+    if task.study.limits.processes_per_run > 1:
+        return _under_torchrun(task, config, folder)
+    from distlaw.train.loop import one_thread_on_cpu, run
+
+    one_thread_on_cpu()
+    return run(
+        config,
+        folder,
+        cache=task.cache,
+        progress=lambda at: held.say(step=at.step, steps=at.steps, tokens_per_second=at.tokens_per_second),
+    ).finished
+
+
+def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN401
+    """A run of several processes is the command that a person would give."""
+    from distlaw.train.config import write_config
+
+    file = folder.parent / f"{folder.name}.toml"
+    write_config(config, file)
+    distills = config.teacher is not None
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={task.study.limits.processes_per_run}", "-m", "distlaw"]
+    command += ["distill" if distills else "train", str(file), "--out", str(folder), "--cache", str(task.cache)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate()) if _main_thread() else None
+    try:
+        _, errors = process.communicate()
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+        process.kill()
+        file.unlink(missing_ok=True)
+    if process.returncode:
+        said = [line for line in errors.splitlines() if line.startswith("distlaw: error: ")]
+        raise ValueError(said[0].removeprefix("distlaw: error: ") if said else errors[-500:])
+    return (folder / RECORD).exists()
+
+
+def _main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _publish(store: Store, task: Task, folder: Path) -> None:
+    """Copy records to where everybody looks, last of all: a run that has one is done."""
+    if store.local is None:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        store.upload(folder, f"{JOBS}/{task.job.id}")
+    alone = len(task.job.runs) == 1
+    for run in task.job.runs:
+        record = json.loads((folder if alone else folder / "students" / run.id).joinpath(RECORD).read_text())
+        record |= {"job": task.job.id, "teacher": run.teacher and run.teacher.id}
+        store.write(record_name(run), json.dumps(record, indent=1).encode())
+    shutil.rmtree(folder / "checkpoints" if store.local else folder, ignore_errors=True)
+
+
+def _scratch(task: Task) -> Path:
+    """Where a worker keeps what the store has; by the store's address, so that studies do not meet."""
+    import hashlib
+
+    return task.cache.parent / "work" / hashlib.sha256(task.url.encode()).hexdigest()[:16]
