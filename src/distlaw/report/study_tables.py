@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from distlaw.costs import Bill
 from distlaw.report.tables import new_table, size_text
 from distlaw.runs import one_line
 
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 8
 
 
-def outlook_table(outlook: "Outlook", *, study: str) -> Table:
-    """A study's runs by protocol."""
+def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -> Table:
+    """A study's runs by protocol, and what they take."""
+    if bill is None:
+        hours = f"About {_hours(outlook.core_hours)} of one CPU thread, {_hours(outlook.hours)} on {outlook.workers}."
+    else:
+        hours = f"About {_hours(bill.gpu_hours)} of one accelerator, {bill.energy_kwh:,.0f} kWh, ${bill.dollars:,.0f}."
     left_out = f"; {outlook.left_out} more are beyond the budget" if outlook.left_out else ""
     caption = (
         f"{outlook.runs} different runs{left_out}: {outlook.teachers} teachers, {outlook.distilled} distilled,"
         f" {outlook.runs - outlook.teachers - outlook.distilled} supervised; {outlook.jobs} passes.\n"
         f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared."
-        f" About {_hours(outlook.core_hours)} of one CPU thread, {_hours(outlook.hours)} on {outlook.workers}."
+        f" {hours}"
     )
     columns = "protocol", "runs", "of them teachers", "asked for before", "N", "D", "FLOPs"
     table = new_table(f"Study {one_line(study)}", *columns, caption=caption)

@@ -1,19 +1,26 @@
-"""Figures of training: the coordinate check."""
+"""Figures of training: the coordinate check and reliability diagrams."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distlaw.report.figures import tidy
+from distlaw.runs import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from distlaw.train.coordinate_check import CoordinateCheck
+    from distlaw.train.evaluate import Evaluation
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PALEST = 0.85  # the end of viridis is too pale for lines
 _LEAST_RANGE = 4.0  # of an axis, top over bottom: what is flat shall look flat
+_POINT, _GAP = "#0072B2", "#D55E00"  # of Okabe and Ito's palette
+_LARGEST = 420.0  # marker of a bin that holds every token, square points
+_PANELS_A_ROW = 4
+_LONGEST = 36  # name over a panel
 
 
 def coordinate_check_figure(check: "CoordinateCheck") -> "Figure":
@@ -70,4 +77,43 @@ def coordinate_check_figure(check: "CoordinateCheck") -> "Figure":
     figure.supxlabel("width", fontsize=10)
     verdict = "passed" if check.passed else "failed"
     figure.suptitle(f"Coordinate check of {check.parametrisation}: {verdict}", fontsize=11)
+    return figure
+
+
+def reliability_figure(evaluations: Mapping[str, "Evaluation"]) -> "Figure":
+    """Reliability diagrams against the data (appendix E.8 of arXiv 2502.08606), a panel for each model.
+
+    A point is a bin of the 21: accuracy over mean confidence, its area the share of tokens in it. The distance from the
+    diagonal, weighted by that share and summed, is the expected calibration error in the title. Above the diagonal a
+    model is right more often than it claims.
+
+    Args:
+        evaluations: What was measured, by the name to show.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = min(len(evaluations), _PANELS_A_ROW)
+    rows = -(-len(evaluations) // columns)
+    figure = Figure(figsize=(3.1 * columns + 0.5, 3.5 * rows + 0.6), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for axes, (name, evaluation) in zip(panels, evaluations.items(), strict=False):
+        confidence, accuracy, counts = np.array(evaluation.reliability).T
+        axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+        axes.vlines(confidence, confidence, accuracy, color=_GAP, linewidth=1, alpha=0.7)
+        areas = _LARGEST * counts / counts.sum()
+        axes.scatter(confidence, accuracy, s=areas + 6, color=_POINT, edgecolor="white", linewidth=0.5, zorder=2)
+        shown = one_line(name)
+        shown = shown if len(shown) <= _LONGEST else "..." + shown[3 - _LONGEST :]  # paths differ at their ends
+        axes.set_title(f"{shown}\nECE {evaluation.ece:.2%}", loc="left", fontsize=10, parse_math=False)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        axes.set_xticks(np.linspace(0, 1, 6))
+        axes.set_yticks(np.linspace(0, 1, 6))
+        tidy(axes)
+    for axes in panels[len(evaluations) :]:
+        axes.set_visible(False)
+    panels[0].text(0.03, 0.95, "underconfident", color="0.45", fontsize=8, va="top")
+    panels[0].text(0.97, 0.03, "overconfident", color="0.45", fontsize=8, ha="right")
+    figure.supxlabel("confidence (area of a point: share of the tokens)", fontsize=10)
+    figure.supylabel("accuracy", fontsize=10)
     return figure

@@ -257,9 +257,12 @@ def study_text(study: Study) -> str:
 def _sizes(content: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes of grids as people write them, 546M for 546e6; and what a run sets is refused in [training]."""
     content = dict(content)
+    training = content.get("training", {})
     for name in _OF_A_RUN:
-        if name in content.get("training", {}):
+        if name in training:
             raise ValueError(f"training.{name} is set by each run of a study; leave it out")
+    if isinstance(training, dict) and isinstance(batch := training.get("batch_tokens"), int):
+        content["training"] = {**training, "tokens": max(batch, 1)}  # any number that a run could have
     if "layers" in content.get("family", {}):
         raise ValueError("family.layers is set by each run of a study; leave it out")
 

@@ -191,17 +191,17 @@ class _Prose(HTMLParser):
         lines = (" ".join(line.split()) for line in "".join(self._parts).splitlines())
         return "\n".join(line for line in lines if line)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002, D102
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
         self._hidden += tag in self._HIDDEN
         if tag in self._BLOCKS:
             self._parts.append("\n")
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: D102
+    def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in self._HIDDEN
         if tag in self._BLOCKS:
             self._parts.append("\n")
 
-    def handle_data(self, data: str) -> None:  # noqa: D102
+    def handle_data(self, data: str) -> None:
         if not self._hidden:
             self._parts.append(" ".join(data.split("\n")))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from distlaw.apps.commands.train import CACHE, require_training
-from distlaw.apps.options import WholeNumber
+from distlaw.apps.options import Hardware, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 
 if TYPE_CHECKING:
@@ -29,25 +29,30 @@ _LINE_EVERY = 30.0  # seconds between lines of progress where there is no termin
 
 
 @study.command
-def plan(name: str, *, workers: WholeNumber = 0, json: bool = False) -> None:
+def plan(name: str, *, workers: WholeNumber = 0, hardware: Hardware = Hardware(), json: bool = False) -> None:
     """List a study's runs by protocol, with FLOPs and estimated hours; nothing is run.
+
+    Hours are those of one thread of a CPU or, with --accelerator, of that.
 
     Args:
         name: Study file, or a preset: nano, tiny, small or paper.
         workers: Workers that share the work; 0: one a core of this machine.
+        hardware: What it runs on.
         json: Print JSON.
     """
     require_training()
     from distlaw.sweep.outlook import outlook
     from distlaw.sweep.study import read_study
 
+    machine = hardware.machine()
     found = outlook(read_study(name), workers=workers or _cores())
+    bill = None if machine is None else machine.bill(found.flops_shared)
     if json:
-        print_json({"study": name, **vars(found)})
+        print_json({"study": name, **vars(found), "bill": bill})
         return
     from distlaw.report.study_tables import outlook_table
 
-    console().print(outlook_table(found, study=name))
+    console().print(outlook_table(found, study=name, bill=bill))
 
 
 @study.command
