@@ -1,4 +1,5 @@
-# make demo: what the tool answers, with the base package only.   make test: everything that CI checks.
+# make demo: what the tool answers, with the base package only.   make demo-study: a study of real runs, two minutes.
+# make test: everything that CI checks.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,11 +8,16 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint fast bench bench-fit bench-train bench-loss bench-suggest bench-coverage clean
+.PHONY: demo demo-study test lint fast clean
+.PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study
 
 demo: $(VENV)/.base
 	@mkdir -p build
 	$(BIN)/distlaw plan --student-params 1B --compute 1e22 --figure build/plan.png
+
+demo-study: $(VENV)/.train
+	$(BIN)/distlaw study run nano --out build/nano
+	$(BIN)/distlaw study table build/nano --out build/nano.csv
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
@@ -44,6 +50,9 @@ bench-suggest: $(VENV)/.dev
 bench-coverage: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py
 
+bench-study: $(VENV)/.dev
+	$(BIN)/python benchmarks/study.py
+
 clean:
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
 
@@ -54,6 +63,10 @@ $(VENV)/.python:
 
 $(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
 	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.base
+	$(PIP) -e '.[train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base

@@ -12,7 +12,7 @@ from distlaw.fit.chart import make_chart, straightened
 from distlaw.fit.forms import FORMS, UNDER, Form, Law, joint_form
 from distlaw.fit.identify import Profile, identify
 from distlaw.fit.informative import Caution, require_informative
-from distlaw.fit.objective import CONSISTENCY_SIZES, Objective, best_teacher
+from distlaw.fit.objective import Objective, best_teacher, consistency_sizes
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Accuracy, Runs, accuracy
 
@@ -202,6 +202,7 @@ def fit_law(
     spec: FitSpec,
     *,
     supervised: SupervisedLaw | None = None,
+    open_ends: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> FitResult:
     """Fit one form to runs.
@@ -215,6 +216,8 @@ def fit_law(
             uses both.
         spec: How to fit.
         supervised: The supervised law that a distillation form rests on; None for the supervised form and a joint fit.
+        open_ends: Whether to look for coordinates that the runs do not determine, which takes most of the time of a fit
+            without resamples; a fold of a hold-out is asked for predictions alone.
         progress: Called with resamples done and their total.
 
     Raises:
@@ -259,11 +262,15 @@ def fit_law(
         )
         if spec.intervals == "bca":
             jackknife, _ = refit(objective, phi, leave_out_weights(runs, spec.clusters))
-    open_ends = identify(objective, phi, value) if ok else None
+    left_open = identify(objective, phi, value) if ok and open_ends else None
     if share < 0.95:
         text = f"{1 - share:.0%} of the resamples did not converge: intervals may be too narrow"
         warnings.append(Caution("resamples", text))
     rests_on = law.supervised if law is not None and not isinstance(law, SupervisedLaw) else supervised
+    inconsistency = float("nan")
+    if law is not None and rests_on is not None:
+        students = runs.student_params[runs.distilled]
+        inconsistency = consistency_error(law, rests_on, consistency_sizes(students))
     return FitResult(
         spec=spec,
         status=NOT_CONVERGED if not ok else AT_BOUND if at_bound else CONVERGED,
@@ -277,10 +284,10 @@ def fit_law(
         jackknife=jackknife,
         residuals=residuals,
         train=accuracy(np.exp(residuals) * runs.student_loss, runs.student_loss),
-        consistency_error=float("nan") if law is None or rests_on is None else consistency_error(law, rests_on),
-        not_identified=open_ends.not_identified if open_ends else {},
-        profiles=open_ends.profiles if open_ends else {},
-        open_ranges=open_ends.ranges if open_ends else {},
+        consistency_error=inconsistency,
+        not_identified=left_open.not_identified if left_open else {},
+        profiles=left_open.profiles if left_open else {},
+        open_ranges=left_open.ranges if left_open else {},
         fitted_range=_ranges(runs),
         fingerprint=fingerprint(runs),
         warnings=tuple(warnings),
@@ -342,13 +349,13 @@ def latin_hypercube(rng: np.random.Generator, count: int, limits: Array) -> Arra
     return limits[0] + (limits[1] - limits[0]) * (slices + rng.random((count, q))) / count
 
 
-def consistency_error(law: Law, supervised: SupervisedLaw) -> float:
-    """Largest relative violation of infinite-data consistency for N in [1e8, 1e11] (appendix E.6, eq. 35-37)."""
+def consistency_error(law: Law, supervised: SupervisedLaw, sizes: Array) -> float:
+    """Largest relative violation of infinite-data consistency at these N (appendix E.6, eq. 35-37)."""
     assert not isinstance(law, SupervisedLaw)
     wide = replace(law, **{n: np.reshape(v, (1, 1, 1)) for n, v in vars(law).items() if n != "supervised"})
-    teacher = best_teacher(wide, CONSISTENCY_SIZES)[0]
-    distilled = law.student_loss(CONSISTENCY_SIZES, 1e30, teacher)
-    return float(np.abs(distilled / supervised.infinite_data_loss(CONSISTENCY_SIZES) - 1).max())
+    teacher = best_teacher(wide, sizes)[0]
+    distilled = law.student_loss(sizes, 1e30, teacher)
+    return float(np.abs(distilled / supervised.infinite_data_loss(sizes) - 1).max())
 
 
 def fingerprint(runs: Runs) -> str:

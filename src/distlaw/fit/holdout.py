@@ -136,7 +136,7 @@ def cross_validate(
     """Fit and score every fold."""
     found = []
     for name, label in folds:
-        fit = fit_law(runs.select(label == 0), spec, supervised=supervised)
+        fit = fit_law(runs.select(label == 0), spec, supervised=supervised, open_ends=False)
         out = runs.select(label == 1)
         if fit.status == NOT_CONVERGED:
             found.append(Fold(name=name, errors=np.full(len(out), np.nan), coverage=np.nan, status=fit.status))

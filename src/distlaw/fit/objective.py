@@ -14,9 +14,7 @@ from distlaw.runs import Runs
 Array = NDArray[np.float64]
 
 LOSSES = ("huber", "lad", "log-squared", "squared")
-CONSISTENCY_SIZES = np.geomspace(1e8, 1e11, 13)
-"""Student sizes at which infinite-data consistency is asked for (appendix E.6)."""
-
+_SIZES = 13
 _ENDLESS = 1e30  # tokens; finite, so that derivatives stay numbers
 _TEACHERS = 64
 
@@ -53,7 +51,8 @@ class Objective:
         self.measured = runs.student_loss
         self.below, self.consistency = below, consistency
         turn = {"huber": delta, "lad": 1e-6}.get(loss, np.inf)
-        extra = CONSISTENCY_SIZES.size if consistency else 0
+        self.sizes = consistency_sizes(first.student_params) if consistency else np.empty(0)
+        extra = self.sizes.size
         self.delta = np.concatenate([np.full(self.measured.size, turn), np.full(extra, np.inf)])
         self.weights = self.with_penalty(runs.weight)
 
@@ -62,7 +61,7 @@ class Objective:
         if not self.consistency:
             return weights
         # At strength 1 a violation of 1 % at every size costs as much as 0.3 % of error on every run (60 x 0.01^2 / 2).
-        rows = np.full((*weights.shape[:-1], CONSISTENCY_SIZES.size), 60 * self.consistency * self.measured.size / 13)
+        rows = np.full((*weights.shape[:-1], _SIZES), 60 * self.consistency * self.measured.size / _SIZES)
         return np.concatenate([weights, rows], axis=-1)
 
     def __call__(self, phi: Array) -> tuple[Array, Array]:
@@ -151,7 +150,7 @@ class Objective:
     def _inconsistency(self, law: Law, theta: Array) -> tuple[Array, Array]:
         """Log violation at each size, and its Jacobian: by the envelope theorem the partial one at the best teacher."""
         assert not isinstance(law, SupervisedLaw)
-        sizes, endless = CONSISTENCY_SIZES, np.full(CONSISTENCY_SIZES.size, _ENDLESS)
+        sizes, endless = self.sizes, np.full(self.sizes.size, _ENDLESS)
         best = best_teacher(self.form.law(theta, self.supervised, trailing=2), sizes)
         predicted, J = self._predict(law, theta, (sizes, endless, best))
         J = J / predicted[:, :, None]
@@ -165,6 +164,16 @@ class Objective:
 
 def _prefixed(gradient: Mapping[str, Array]) -> dict[str, Array]:
     return {f"{UNDER}{name}": derivative for name, derivative in gradient.items()}
+
+
+def consistency_sizes(student_params: Array) -> Array:
+    """Student sizes at which infinite-data consistency is asked for (appendix E.6).
+
+    From the decade of the smallest student fitted to two decades above that of the largest: 1e8 to 1e11 for students
+    like the paper's.
+    """
+    low, high = (10.0 ** np.floor(np.log10(end)) for end in (student_params.min(), student_params.max()))
+    return np.geomspace(low, 100 * high, _SIZES)
 
 
 def best_teacher(law: Law, sizes: Array) -> Array:

@@ -165,6 +165,8 @@ class Study:
     @cached_property
     def left_out(self) -> int:
         """Runs that the budget does not pay for."""
+        if self.limits.compute == float("inf"):
+            return 0
         return len(replace(self, limits=replace(self.limits, compute=float("inf"))).runs) - len(self.runs)
 
     def flops(self, run: Run) -> float:

@@ -1,5 +1,6 @@
 """`distlaw study`: many runs from one file, on this machine or on a cluster."""
 
+import json as json_module
 import signal
 import sys
 import time
@@ -13,9 +14,10 @@ from cyclopts import App, Parameter
 
 from distlaw.apps.commands.train import CACHE, require_training
 from distlaw.apps.options import Hardware, WholeNumber
-from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.output import console, plain, print_json, print_warnings
 
 if TYPE_CHECKING:
+    from distlaw.runs import Runs
     from distlaw.sweep.drive import Outcome
     from distlaw.sweep.local import Executor
     from distlaw.sweep.protocols import Run
@@ -173,7 +175,7 @@ def table(source: Annotated[str, Parameter(name="DIR")], *, out: Path, json: boo
     require_training()
     from distlaw.runs import write_runs
 
-    found, notes = _table(source)
+    found, notes, _ = _table(source)
     write_runs(found, out)
     content = {"table": str(out), "runs": len(found), "distilled": int(found.distilled.sum())}
     if json:
@@ -184,14 +186,86 @@ def table(source: Annotated[str, Parameter(name="DIR")], *, out: Path, json: boo
     print_warnings(notes)
 
 
-def _table(source: str) -> tuple[Any, list[str]]:
+@study.command
+def report(
+    source: Annotated[str, Parameter(name="DIR")],
+    *,
+    out: Path,
+    resamples: WholeNumber = 400,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Examine a study: how laws extrapolate, seed noise, worth of a distilled token, the capacity gap, verdicts.
+
+    Writes report.md with its figures, evidence.json, runs.csv and, where the fit converges, law.json into a folder.
+
+    Args:
+        source: Folder or URL of the study, or a table of runs (.csv, .parquet or .jsonl).
+        out: Folder to write to; made if need be.
+        resamples: Of fits, and draws of seed noise, behind the intervals.
+        seed: Of starts, resamples and draws.
+        json: Print the evidence as JSON.
+    """
+    from distlaw.evidence import examine
+    from distlaw.report.evidence_figures import evidence_figures
+    from distlaw.report.evidence_tables import evidence_markdown, evidence_tables
+    from distlaw.report.figures import save_figure
+    from distlaw.runs import read_runs, write_runs, written_whole
+
+    name = Path(source).name
+    if Path(source).is_file():
+        runs, notes, about = read_runs(Path(source)), [], name
+    else:
+        require_training()
+        runs, notes, about = _table(source)
+    tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
+    found = examine(runs, seed=seed, resamples=resamples, progress=tell)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out '{out}' cannot be made ({error.strerror})") from None
+    text = [evidence_markdown(found, title=f"Study: {about}").rstrip(), ""]
+    for figure_name, figure in evidence_figures(found).items():
+        save_figure(figure, out / f"{figure_name}.png")
+        text.append(f"![{figure_name}]({figure_name}.png)")
+    with written_whole(out / "report.md", "report") as temporary:
+        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
+    with written_whole(out / "evidence.json", "evidence") as temporary:
+        temporary.write_text(json_module.dumps(plain(found.as_dict()), indent=1) + "\n", encoding="utf-8")
+    write_runs(runs, out / "runs.csv")
+    notes += _write_law(runs, found.form, out / "law.json", about, seed)
+    if json:
+        print_json(found.as_dict())
+    else:
+        console().print(evidence_tables(found))
+    print_warnings(notes)
+
+
+def _write_law(runs: "Runs", form: str, path: Path, about: str, seed: int) -> list[str]:
+    """The law of all runs, both laws fitted together, in the form that predicted best; notes if there is none."""
+    from distlaw.fit import NOT_CONVERGED, FitSpec, fit_law, write_law
+
+    name, _, held = (form or "supervised").partition(" + ")
+    joint = name != "supervised"
+    spec = FitSpec(form=name, joint=joint, consistency=1.0 if held == "consistency" else 0.0, seed=seed)
+    try:
+        fit = fit_law(runs, spec)
+    except ValueError as error:
+        return [f"no law.json was written: {error}"]
+    if fit.status == NOT_CONVERGED:
+        return ["no law.json was written: the fit did not converge"]
+    write_law(fit, path, name=path.stem, source=f"fitted to all {len(runs)} runs of the study", data=about)
+    return []
+
+
+def _table(source: str) -> tuple["Runs", list[str], str]:
     from distlaw.sweep.collect import collect
     from distlaw.sweep.drive import open_study
     from distlaw.sweep.state import State
 
     found, store = open_study(source)
     state = State(store=store).look()
-    return collect(found, state.records), state.notes
+    return collect(found, state.records), state.notes, found.about or source
 
 
 def _run(found: "Study", out: str, executor: ExecutorName, workers: int, address: str, cache: Path, json: bool) -> int:

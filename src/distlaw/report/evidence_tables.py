@@ -1,0 +1,430 @@
+"""What a study says: plain sentences and tables, for the terminal (rich) and as markdown."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from distlaw.evidence import (
+    AgainstSupervised,
+    CannotSay,
+    CapacityGap,
+    Duel,
+    Evidence,
+    Extrapolation,
+    ExtraTerm,
+    FormScores,
+    SeedNoise,
+    TokenWorths,
+)
+from distlaw.report.tables import new_table
+from distlaw.runs import format_quantity
+
+_MOST_DISAGREEMENTS = 10
+_TERMS = {"teacher_params": "size", "teacher_tokens": "tokens"}
+_EFFECTS = {
+    "student_params": "student size",
+    "student_tokens": "student tokens",
+    "lead": "teacher's lead q",
+    "lead squared": "q squared",
+}
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A table that is not yet of any kind."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A question, its answer in sentences, and the tables behind it."""
+
+    question: str
+    sentences: list[str]
+    sheets: list[_Sheet]
+
+
+def evidence_tables(evidence: Evidence) -> Group:
+    """Every question with its answer and tables, for a terminal."""
+    parts: list[Text | Table] = [Text(_head(evidence))]
+    for section in _sections(evidence):
+        parts += [Text(), Text(section.question, style="bold"), *(Text(line) for line in section.sentences)]
+        for sheet in section.sheets:
+            table = new_table(sheet.title, *sheet.columns)
+            for row in sheet.rows:
+                table.add_row(*row)
+            parts.append(table)
+    return Group(*parts)
+
+
+def evidence_markdown(evidence: Evidence, *, title: str = "What the study says") -> str:
+    """The same as a markdown page: each question, the answer in sentences, and the tables behind it."""
+    lines = [f"# {title}", "", _head(evidence)]
+    for section in _sections(evidence):
+        lines += ["", f"## {section.question}", "", " ".join(section.sentences)]
+        for sheet in section.sheets:
+            lines += ["", f"*{sheet.title}*", ""]
+            lines += [_line(sheet.columns), "|---" + "|---:" * (len(sheet.columns) - 1) + "|"]
+            lines += [_line(row) for row in sheet.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _head(e: Evidence) -> str:
+    distilled = e.cells.distilled
+    return (
+        f"{e.runs} runs: {e.supervised_runs} supervised in {(~distilled).sum()} cells of equal size and tokens,"
+        f" {e.distilled_runs} distilled in {distilled.sum()} cells of equal student and teacher; runs of a cell differ"
+        " in their seed. Losses are in nats per token, intervals are 90 %, errors are relative."
+    )
+
+
+def _sections(e: Evidence) -> Iterator[_Section]:
+    yield _noise(e.noise)
+    yield _supervised(e)
+    yield _extrapolation(e.extrapolation)
+    yield _forms(e.forms)
+    yield _through_loss(e.through_loss)
+    yield _token_worth(e.token_worth)
+    yield _capacity_gap(e.capacity_gap)
+    yield _against(e.against)
+
+
+def _noise(found: SeedNoise | CannotSay) -> _Section:
+    question = "How far do seeds scatter?"
+    if isinstance(found, CannotSay):
+        return _cannot(question, found)
+    pooled = found.pooled
+    sentences = [
+        "Losses of runs that differ in their seed alone have a relative standard deviation of"
+        f" {_percent(pooled.relative_std)} ({_between(pooled.interval, _percent)};"
+        f" {pooled.freedom} degrees of freedom in {pooled.cells} cells)."
+    ]
+    if isinstance(found.exponent, CannotSay):
+        sentences.append(f"How it changes with tokens cannot be said: {found.exponent.because}.")
+    else:
+        words = "It changes with tokens" if found.varies else "No change with tokens is seen beyond chance"
+        where = f"{_percent(found.reference_std)} at {format_quantity(found.reference_tokens)} tokens"
+        law = f"std ~ D^{found.exponent:.2f} ({_between(found.exponent_interval, '.2f')})"
+        sentences.append(f"{words}: {law}, {where}.")
+    rows = [
+        (kind, _percent(s.relative_std), _between(s.interval, _percent), str(s.freedom), str(s.cells))
+        for kind, s in found.kinds.items()
+    ]
+    columns = "runs", "relative std", "90 % interval", "degrees of freedom", "cells"
+    return _Section(question, sentences, [_Sheet("Seed noise by kind of run", columns, rows)])
+
+
+def _supervised(e: Evidence) -> _Section:
+    question = "What is the supervised law (eq. 1)?"
+    if isinstance(e.supervised, CannotSay):
+        return _cannot(question, e.supervised)
+    rows = [(name, f"{value:.4g}", _between(ends, ".4g")) for name, (value, ends) in e.supervised.items()]
+    sentences = ["L(N, D) = E + (A / N^alpha + B / D^beta)^gamma, fitted to all supervised runs."]
+    return _Section(question, sentences, [_Sheet("Coefficients", ("coefficient", "value", "90 % interval"), rows)])
+
+
+def _extrapolation(found: Mapping[str, Extrapolation | CannotSay]) -> _Section:
+    question = "Do laws of the weaker runs predict the stronger ones?"
+    sentences, rows = [], []
+    told = {form: x for form, x in found.items() if isinstance(x, Extrapolation)}
+    if "supervised" in told:
+        sentences.append(_reach("The supervised law", [told["supervised"]]))
+    if taught := sorted((x for form, x in told.items() if form != "supervised"), key=lambda x: x.mean_error):
+        sentences.append(_reach("Distillation laws", taught))
+    sentences += [f"{form}: cannot say, because {x.because}." for form, x in found.items() if isinstance(x, CannotSay)]
+    for form, x in told.items():
+        rows.append(
+            (
+                form,
+                str(x.fitted_runs),
+                f"{x.held_out_cells} / {x.held_out_runs}",
+                f"{_percent(x.mean_error)} ({_between(x.interval, _percent)})",
+                _percent(x.max_error),
+                f"{100 * x.bias:+.2f} %",
+                f"{_percent(x.run_mean_error)} / {_percent(x.run_max_error)}",
+                f"{x.coverage:.0%}",
+                x.status,
+            )
+        )
+    columns = "law", "fitted runs", "cells / runs out", "mean error", "largest", "bias", "by run", "in 90 %", "fit"
+    title = "Laws on runs of several times the compute of any they saw"
+    return _Section(question, sentences, [_Sheet(title, columns, rows)] if rows else [])
+
+
+def _reach(what: str, laws: list[Extrapolation]) -> str:
+    """How far one law, or the best and the worst of several on the same split, were off."""
+    x = laws[0]
+    floor = "" if np.isnan(x.noise_error) else f"; seed noise alone would make {_percent(x.noise_error)}"
+    text = (
+        f"{what}, fitted up to {x.fitted_compute:.3g} FLOPs and asked for {x.held_out_cells} cells of {x.times:g} to"
+        f" {x.largest_times:.3g} times that: off by"
+    )
+    if len(laws) > 1:
+        first, last = (f"{_percent(law.mean_error)} ({law.form})" for law in (x, laws[-1]))
+        return f"{text} {first} to {last} on average{floor}."
+    error = f"{_percent(x.mean_error)} on average ({_between(x.interval, _percent)})"
+    return f"{text} {error}, {_percent(x.max_error)} at most{floor}."
+
+
+def _forms(found: Mapping[str, FormScores | CannotSay]) -> _Section:
+    question = "Which form of the distillation law predicts best out of sample?"
+    sentences, sheets = [], []
+    names = {"rolling": "the next tier of student compute kept out", "teacher": "one teacher kept out"}
+    for kind, x in found.items():
+        what = names[kind]
+        if isinstance(x, CannotSay):
+            sentences.append(f"With {what}: cannot say, because {x.because}.")
+            continue
+        best = x.scores[0]
+        against = {
+            "better": "better than eq. 8 held to consistency",
+            "worse": "worse than eq. 8 held to consistency",
+            "no difference": "not told apart from eq. 8 held to consistency",
+        }[best.verdict]
+        if not best.gain and not any(best.gain_interval):
+            against = "what the others are measured against"
+        sentences.append(
+            f"With {what} ({x.count} folds, {x.runs} runs): {best.form}, {_percent(best.mean_error)} on average,"
+            f" {against} (by {_points(best.gain)}, {_between(best.gain_interval, _points)})."
+        )
+        rows = [
+            (
+                s.form,
+                str(s.coefficients),
+                _percent(s.mean_error),
+                _percent(s.max_error),
+                _points(s.gain),
+                _between(s.gain_interval, _points),
+                s.verdict,
+                s.status,
+            )
+            for s in x.scores
+        ]
+        columns = "form", "free", "mean error", "largest", "gain on eq. 8", "90 % interval", "than eq. 8", "fit"
+        sheets.append(_Sheet(f"Held-out errors, {what}; gains in points of per cent", columns, rows))
+    return _Section(question, sentences, sheets)
+
+
+def _through_loss(found: Mapping[str, ExtraTerm | CannotSay]) -> _Section:
+    question = "Do a teacher's size and tokens act through its loss alone?"
+    says = {
+        "holds": "nothing beyond what its loss does",
+        "does not hold": "something beyond what its loss does",
+        "undecided": "undecided whether anything beyond what its loss does",
+    }
+    sentences, rows = [], []
+    for term, x in found.items():
+        word = _TERMS[term]
+        if isinstance(x, CannotSay):
+            sentences.append(f"Teacher's {word}: cannot say, because {x.because}.")
+            continue
+        doubled = [100 * (2**b - 1) for b in (x.exponent, *x.interval)]
+        sentences.append(
+            f"Teacher's {word}: {says[x.verdict]}. At equal teacher loss, twice the {word} changes the student's loss"
+            f" by {doubled[0]:+.2f} % ({doubled[1]:+.2f} to {doubled[2]:+.2f} %), where one seed is worth"
+            f" {_percent(x.noise)}; added to {x.form}, the term takes the error on teachers"
+            f" kept out from {_percent(x.error_without)} to {_percent(x.error_with)}"
+            f" (gain {_between(x.gain_interval, _points)} points)."
+        )
+        rows.append(
+            (
+                term,
+                str(x.teachers),
+                f"{np.expm1(x.spread):.0%}",
+                f"{x.exponent:+.4f} ({_between(x.interval, '+.4f')})",
+                f"{x.residual_slope:+.4f} ({_between(x.residual_interval, '+.4f')})",
+                _points(x.gain),
+                x.verdict,
+            )
+        )
+    columns = (
+        "term",
+        "teachers",
+        "spread",
+        "exponent",
+        "slope of residuals",
+        "gain, points",
+        "loss says it all",
+    )
+    title = "A factor x^b on the student's loss; spread: of x between teachers of equal loss"
+    return _Section(question, sentences, [_Sheet(title, columns, rows)] if rows else [])
+
+
+def _token_worth(found: TokenWorths | CannotSay) -> _Section:
+    question = "What is a distilled token worth, and is that one number?"
+    if isinstance(found, CannotSay):
+        return _cannot(question, found)
+    sentences, sheets, x = [], [], found.constancy
+    if isinstance(x, CannotSay):
+        sentences.append(f"Whether kappa is one number cannot be said: {x.because}.")
+    else:
+        says = {
+            "holds": "It is one number, as far as these runs tell",
+            "does not hold": "It is not one number",
+            "undecided": "Whether it is one number is undecided",
+        }
+        sentences = [
+            f"A distilled token is worth {x.kappa:.2f} supervised ones ({_between(x.interval, '.2f')}), the mean of"
+            f" {x.cells} cells whose teacher is well ahead of the student.",
+            f"{says[x.verdict]} (p = {x.p_value:.2g} for no effect of size, tokens or teacher; cells scatter"
+            f" {x.scatter:.2f} times as much about the regression as seed noise explains).",
+        ]
+        rows = [
+            (_EFFECTS[name], f"{v.exponent:+.3f}", _between(v.interval, "+.3f"), f"{v.change:.2f}x")
+            for name, v in x.effects.items()
+        ]
+        columns = "quantity", "exponent of kappa", "90 % interval", "over the cells"
+        sheets.append(_Sheet("What kappa changes with, in one regression of log kappa", columns, rows))
+    rows = [
+        (
+            format_quantity(c.student_params),
+            format_quantity(c.student_tokens),
+            f"{c.teacher_loss:.3f}",
+            f"{c.lead:.2f}",
+            f"{c.kappa:.2f}" if np.isfinite(c.kappa) else "not reached",
+            _between(c.interval, ".2f"),
+            c.method,
+            "yes" if c.held_back else "",
+        )
+        for c in found.cells
+    ]
+    columns = "student", "tokens", "teacher loss", "lead q", "kappa", "90 % interval", "curve", "held back"
+    title = "Kappa, cell by cell; curve: how the supervised loss at kappa D tokens is known"
+    return _Section(question, sentences, [*sheets, _Sheet(title, columns, rows)])
+
+
+def _capacity_gap(found: CapacityGap | CannotSay) -> _Section:
+    question = "Does a stronger teacher make a worse student (the capacity gap)?"
+    if isinstance(found, CannotSay):
+        return _cannot(question, found)
+    having = [s for s in found.students if s.verdict == "holds"]
+    lacking = sum(s.verdict == "does not hold" for s in found.students)
+    says = {"holds": "Yes", "does not hold": "No", "undecided": "Undecided"}[found.verdict]
+    sentences = [
+        f"{says}: beyond seed noise for {len(having)} of {len(found.students)} students, ruled out for {lacking},"
+        f" undecided for {len(found.students) - len(having) - lacking}; the clearest has p = {found.adjusted:.2g} after"
+        " correction for the number of students."
+    ]
+    if having:
+        s = max(having, key=lambda s: s.interval[0])
+        sentences.append(
+            f"Clearest: {format_quantity(s.student_params)} on {format_quantity(s.student_tokens)} tokens is best under"
+            f" the teacher of {s.best_teacher_loss:.3f} nats and {s.rise:.3f} nats"
+            f" ({_between(s.interval, '.3f')}) worse under that of {s.strongest_teacher_loss:.3f}; one seed is worth"
+            f" {s.noise:.3f} nats."
+        )
+    rows = [
+        (
+            format_quantity(s.student_params),
+            format_quantity(s.student_tokens),
+            f"{s.teachers} / {s.runs}",
+            f"{s.best_teacher_loss:.3f}",
+            f"{s.strongest_teacher_loss:.3f}",
+            f"{s.rise:.4f}",
+            _between(s.interval, "+.4f"),
+            f"{s.p_value:.2g}",
+            f"{s.noise:.4f}",
+            s.verdict,
+        )
+        for s in found.students
+    ]
+    columns = ("student", "tokens", "teachers / runs", "best teacher", "strongest", "rise, nats", "90 % interval", "p")
+    title = "Loss under the strongest teacher less that under the best one"
+    return _Section(question, sentences, [_Sheet(title, (*columns, "seed noise", "gap"), rows)])
+
+
+def _against(found: AgainstSupervised | CannotSay) -> _Section:
+    question = "When does distilling beat supervised training, and do the laws say so?"
+    if isinstance(found, CannotSay):
+        return _cannot(question, found)
+    sentences, rows, sheets = [], [], []
+    for basis, x in found.comparisons.items():
+        if isinstance(x, CannotSay):
+            sentences.append(f"At {basis}: cannot say, because {x.because}.")
+            continue
+        clear = x.distilled_ahead + x.supervised_ahead
+        sentences.append(
+            f"With {basis}, the distilled student was ahead beyond noise in {x.distilled_ahead} of {len(x.duels)}"
+            f" cells, behind in {x.supervised_ahead}; the law ({found.form}, without the cell's teacher) agrees in"
+            f" {x.agreed} of these {clear}."
+        )
+        rows.append((basis, str(x.distilled_ahead), str(x.supervised_ahead), str(x.unclear), f"{x.agreed} / {clear}"))
+        if x.disagreed:
+            shown = x.disagreed[:_MOST_DISAGREEMENTS]
+            more = f", {len(shown)} of {len(x.disagreed)}" if len(shown) < len(x.disagreed) else ""
+            sheets.append(_disagreements(f"Where runs and law disagree, {basis}{more}", shown))
+    crossings = [c for c in found.crossings if c.status == "crosses"]
+    if found.crossings:
+        sentences.append(
+            f"Of {len(found.crossings)} pairs of student and teacher with several numbers of tokens,"
+            f" {len(crossings)} are overtaken by supervised training within the range that was run."
+        )
+    columns = "at", "distilled ahead", "supervised ahead", "within noise", "law agrees"
+    summary = [_Sheet("Distilled cells against supervised training of their student", columns, rows)] if rows else []
+    if crossings:
+        sheets.append(
+            _Sheet(
+                "Student tokens at which supervised training overtakes",
+                ("at", "student", "teacher loss", "measured", "90 % interval", "law"),
+                [
+                    (
+                        c.basis,
+                        format_quantity(c.student_params),
+                        f"{c.teacher_loss:.3f}",
+                        format_quantity(c.at),
+                        _between(c.interval, format_quantity),
+                        format_quantity(c.predicted) if 0 < c.predicted < np.inf else "none",
+                    )
+                    for c in crossings
+                ],
+            )
+        )
+    return _Section(question, sentences, summary + sheets)
+
+
+def _disagreements(title: str, duels: tuple[Duel, ...]) -> _Sheet:
+    columns = "student", "tokens", "teacher loss", "supervised tokens", "lead, nats", "90 % interval", "law says"
+    rows = [
+        (
+            format_quantity(d.student_params),
+            format_quantity(d.student_tokens),
+            f"{d.teacher_loss:.3f}",
+            f"{format_quantity(d.supervised_tokens)} ({d.method})",
+            f"{d.lead:+.4f}",
+            _between(d.interval, "+.4f"),
+            f"{d.predicted_lead:+.4f}",
+        )
+        for d in duels
+    ]
+    return _Sheet(title, columns, rows)
+
+
+def _cannot(question: str, found: CannotSay) -> _Section:
+    return _Section(question, [f"Cannot say, because {found.because}."], [])
+
+
+def _percent(value: float) -> str:
+    return "-" if np.isnan(value) else f"{100 * value:.2f} %"
+
+
+def _points(value: float) -> str:
+    return "-" if np.isnan(value) else f"{100 * value:+.2f}"
+
+
+def _between(ends: tuple[float, float], shown: object) -> str:
+    """An interval; `shown` is a format or a function."""
+    if np.isnan(ends).any():
+        return "-"
+    low, high = (("inf" if np.isinf(v) else shown(v) if callable(shown) else f"{v:{shown}}") for v in ends)
+    return f"{low} to {high}"
