@@ -145,7 +145,7 @@ def test_a_run_that_explodes_is_given_up_with_its_reason(pool, cache, tmp_path):
 
 def test_what_cannot_be_is_said_before_anything_starts(cache, tmp_path, capsys):
     long = study_of(SMALL.replace("tokens = [4096, 8192]", "tokens = [4096, 10_000_000]"), "x")
-    with pytest.raises(ValueError, match=r"a student of 1.06K parameters reads 10M tokens, and the student split has"):
+    with pytest.raises(ValueError, match=r"a student of 6.77K parameters reads 10M tokens, and the student split has"):
         require_data(long, cache)
     file = tmp_path / "long.toml"
     file.write_text(study_text(long))
@@ -281,10 +281,14 @@ def test_twenty_kills_change_nothing(tmp_path):
 
 def test_two_processes_train_one_run(table, pool, cache, tmp_path):
     study = small(limits="processes_per_run = 2")
-    found = run(study, tmp_path / "s", pool, cache)
-    assert found.student_loss == pytest.approx(table.student_loss, rel=1e-5)
-    record = json.loads((tmp_path / "s" / record_name(next(iter(study.runs)))).read_text())
-    assert record["ranks"] == 2
+    taught = next(one for one in study.runs if one.teacher is not None)
+    driver = Driver(study=study, store=begin(study, str(tmp_path / "s")), executor=pool, cache=cache)
+    assert driver.run([taught]).done == 2  # it and its teacher
+    expected = dict(zip(study.runs, table.student_loss, strict=True))
+    for one in (taught, taught.teacher):
+        record = json.loads((tmp_path / "s" / record_name(one)).read_text())
+        assert record["ranks"] == 2
+        assert record["student_loss"] == pytest.approx(expected[one], rel=1e-5)
 
 
 def _until(condition, seconds=60):

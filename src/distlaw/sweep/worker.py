@@ -79,8 +79,8 @@ def work(task: Task) -> Report:
             teacher = _teacher(store, task)
         except ValueError as error:
             return report(ending="teacher", error=one_line(error))
-        folder = _folder(store, task)
         try:
+            folder = _folder(store, task)
             finished = _train(task, folder, teacher, held)
         except Exception as error:  # whatever it is, it is this job's, and the study goes on
             text = one_line(error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
