@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-study test lint fast clean
+.PHONY: demo demo-study test test-long lint fast clean
 .PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study
 
 demo: $(VENV)/.base
@@ -24,6 +24,10 @@ test: $(VENV)/.dev lint
 
 fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
+
+# Minutes more: twenty kills over a study of real runs, and Ray on this machine.
+test-long: $(VENV)/.dev
+	DISTLAW_LONG_TESTS=1 $(BIN)/python -m pytest tests/sweep
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """`distlaw train`, `distill`, `evaluate` and `runs collect`, as a user calls them."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,21 @@ def test_from_a_teacher_to_a_table_of_runs(command, tmp_path):
     assert found["params"] == distilled["student_params"]
     status, out, _ = command("evaluate", student, *cache, "--tokens", 2048)
     assert "KL(teacher || student)" in out
+    other, figure = student.parent / "supervised", tmp_path / "reliability.png"
+    words = ("evaluate", student, other, student, *cache, "--tokens", 2048, "--figure", figure)
+    status, out, _ = command(*words, "--json")
+    assert status == 0
+    first, second = json.loads(out)["runs"]
+    assert first == found
+    assert (second["run"], second["cross_entropy"]) == (str(other), pytest.approx(supervised["student_loss"], rel=1e-9))
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    status, out, _ = command(*words)
+    assert out.splitlines()[-1] == f"Figure: {figure}"
+    assert "supervised, 3.41K parameters" in out
+    assert command("evaluate")[0] == 2
+    status, out, err = command("evaluate", tmp_path / "nothing", "--figure", tmp_path / "figure.txt")
+    assert (status, out) == (2, "")
+    assert "must end in .png" in err
 
     table = tmp_path / "runs.csv"
     status, out, _ = command("runs", "collect", tmp_path, "--out", table, "--json")
@@ -100,6 +116,20 @@ def test_a_mistake_is_one_line_and_leaves_nothing(command, tmp_path, content, wo
     assert message in err
     assert not (out / "metrics.jsonl").exists()
     assert not (out / "record.json").exists()
+
+
+def test_a_tracker_that_is_not_installed_or_not_known(command, tmp_path, monkeypatch):
+    (tmp_path / "run.toml").write_text("")
+    words = ("train", tmp_path / "run.toml", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    status, said, err = command(*words, "--track", "wandb")
+    assert (status, said) == (2, "")
+    assert err.splitlines()[-1].endswith("--track wandb needs the package wandb: pip install wandb")
+    status, _, err = command(*words, "--track", "mlflow")
+    assert status == 2
+    assert len(err.splitlines()) == 1
+    assert "mlflow" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_distill_without_a_teacher(command, tmp_path):

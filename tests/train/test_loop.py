@@ -1,4 +1,5 @@
 import errno
+import gc
 import json
 import os
 import shutil
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,10 @@ import tomli_w
 import torch
 
 from distlaw.apps.cli import main
-from distlaw.train import checkpoint
+from distlaw.train import checkpoint, loop
 from distlaw.train.config import RunConfig, config_of, of_student
 from distlaw.train.loop import run
+from distlaw.train.teacher import open_teacher, weights_hash
 
 DATA = {"limit_bytes": 300_000, "context": 32, "vocab_size": 300, "validation_share": 0.2, "student_share": 0.4}
 MODEL = {"layers": 1, "head_size": 8, "aspect_ratio": 16}
@@ -222,7 +225,6 @@ def test_stored_targets_of_another_teacher_or_loss_are_refused(teacher, cache, t
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(teacher, cache):
     from distlaw.train.prepare import prepare
     from distlaw.train.students import Students
-    from distlaw.train.teacher import open_teacher
 
     c = config(distill=True, model={**MODEL, "layers": 2}, teacher={"path": str(teacher)}, loss={"z_loss": 0.0})
     data, opened = prepare(c.data, cache), open_teacher(teacher)
@@ -303,6 +305,31 @@ def test_a_teacher_that_changed_under_a_run_is_noticed(teacher, cache, tmp_path)
         run(config(distill=True, teacher={"path": str(other)}), tmp_path / "student", cache=cache)
     moved = config(distill=True, teacher={"path": str(tmp_path / "moved")})
     assert run(moved, tmp_path / "student", cache=cache).finished
+
+
+def test_weights_that_are_not_the_recorded_ones_are_no_teacher(teacher, cache, tmp_path):
+    """Each student's record has the hash of its own weights; one flipped bit is found wherever it is."""
+    family = config(
+        distill=True,
+        teacher={"path": str(teacher)},
+        students=[{"name": "one"}, {"name": "two", "seed": 1}],
+        training={"tokens": 512},
+    )
+    run(family, tmp_path / "family", cache=cache)
+    folders = [teacher, *(tmp_path / "family" / "students" / name for name in ("one", "two"))]
+    assert [record(folder)["weights_hash"] for folder in folders] == [open_teacher(folder).hash for folder in folders]
+    assert record(folders[1])["teacher_hash"] == record(teacher)["weights_hash"]
+    [file] = (folders[1] / "export").glob("*.safetensors")
+    content = file.read_bytes()
+    for at in (len(content) - 1, len(content) // 2, 20):  # the last weight, a middle one, and the header
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(ValueError, match=f"^the weights in '{folders[1] / 'export'}' are not what .*record.json"):
+            open_teacher(folders[1])
+    file.write_bytes((folders[2] / "export" / file.name).read_bytes())  # weights of the other student
+    with pytest.raises(ValueError, match="are not what the run's record"):
+        open_teacher(folders[1])
+    file.write_bytes(content)
+    assert open_teacher(folders[1]).hash == weights_hash(folders[1] / "export")
 
 
 def test_a_loss_that_explodes_stops_the_run(cache, tmp_path):
@@ -420,3 +447,26 @@ def test_what_a_kill_left_of_a_checkpoint_is_swept_away(cache, tmp_path):
     assert run(config(), tmp_path / "run", cache=cache).finished
     assert not left.exists()
     assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+def test_a_worker_that_trains_many_runs_holds_one(teacher, cache, tmp_path, monkeypatch):
+    """Models, optimizers and open data of a run are gone when the next one trains, whenever Python would look."""
+    held, alive = [], []
+
+    class Watched(loop._Trainer):
+        def __init__(self, *words, **more):
+            super().__init__(*words, **more)
+            held.append(
+                [weakref.ref(o) for o in (self, self.students, self.teacher.model, *self.optimizers, self.data)]
+            )
+
+    monkeypatch.setattr(loop, "_Trainer", Watched)
+    gc.disable()
+    try:
+        for seed in range(3):
+            student = config(distill=True, teacher={"path": str(teacher)}, seed=seed, training={"tokens": 512})
+            count = lambda _: alive.append([any(r() is not None for r in refs) for refs in held])  # noqa: E731
+            run(student, tmp_path / str(seed), cache=cache, progress=count)
+    finally:
+        gc.enable()
+    assert alive == [[True], [False, True], [False, False, True]]

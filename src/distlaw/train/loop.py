@@ -6,11 +6,12 @@ newest checkpoint, and what it computes does not depend on where it was interrup
 weights, the optimizer's state and the step's number.
 """
 
+import gc
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from distlaw.train.record import architecture_of, finish
 from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
+from distlaw.train.trackers import Log, Service, require_services, tracking
 
 Sharding = Literal["ddp", "full"]
 _PARTIAL = StateDictOptions(ignore_frozen_params=True)
@@ -51,7 +53,8 @@ class Progress:
         step: Steps done.
         steps: Steps in all.
         tokens_per_second: Of the last step, over all ranks.
-        share_of_peak: Its FLOP/s, students and teacher, over those of a large matrix product on this device.
+        share_of_peak: Its FLOP/s, students and teacher, over those of a large matrix product on this device, in the
+            same precision.
         cross_entropy: Of each student against the data in the last step, nats per token.
     """
 
@@ -83,6 +86,7 @@ def run(
     *,
     cache: Path,
     sharding: Sharding = "ddp",
+    track: Sequence[Service] = (),
     progress: Callable[[Progress], None] | None = None,
     preparing: Callable[[str, int], None] | None = None,
 ) -> Outcome:
@@ -93,13 +97,16 @@ def run(
         out: Run directory; made if need be.
         cache: Folder of prepared data.
         sharding: Under several ranks, `ddp` (every rank holds the models) or `full` (`fully_shard`: they share them).
+        track: Services that get the metrics as well, from the first rank.
         progress: Called after every step on the first rank.
         preparing: Called while the data is prepared.
 
     Raises:
-        ValueError: The directory is another run's, the data, the teacher or the disk will not do, or the loss is no
-            number any more; the last checkpoint stays.
+        ValueError: The directory is another run's, the data, the teacher, a service or the disk will not do, or the
+            loss is no number any more; the last checkpoint stays.
     """
+    require_services(track)
+    gc.collect()  # state dicts of torch keep models in cycles: the last run's go before this one's are made
     with _ranks() as (rank, world, device):
         _require_own(out, config)
         teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
@@ -112,9 +119,13 @@ def run(
         step = trainer.restore()
         if (out / RECORD).exists() and step == config.training.steps:
             return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
-        with _termination() as stopped:
+        services = track if rank == 0 else ()
+        with (
+            tracking(services, out, config, step=step, logged=trainer.logged) as log,
+            _termination() as stopped,
+        ):
             while step < config.training.steps:
-                trainer.advance(step, progress)
+                trainer.advance(step, log, progress)
                 step += 1
                 stop = trainer.any_rank(bool(stopped))
                 if stop or step % trainer.checkpoint_every == 0 or step == config.training.steps:
@@ -171,11 +182,12 @@ class _Trainer:
         shapes = [s.model.architecture(vocab_size=data.vocab_size, context=data.context) for s in config.students]
         asked = 0.0 if teacher is None else architecture_of(teacher, data).forward_flops
         self.flops_per_token = 3 * sum(shape.forward_flops for shape in shapes) + asked
-        self.tokens_done, self.since = 0, time.monotonic()
+        self.peak_type = torch.bfloat16 if t.precision == "bf16" else torch.float32
+        self.since, self.logged = time.monotonic(), 0
         self.wall, self.cpu = 0.0, 0.0  # of earlier calls
         self.started = time.monotonic(), time.process_time()
 
-    def advance(self, step: int, progress: Callable[[Progress], None] | None) -> None:
+    def advance(self, step: int, log: Log, progress: Callable[[Progress], None] | None) -> None:
         """One optimizer step of every student."""
         t = self.config.training
         share = step / t.steps
@@ -197,7 +209,7 @@ class _Trainer:
         norms = self._update(t.rate_at(step))
         self._require_sound(step, sums / target_tokens, norms)
         if self.rank == 0:
-            self._report(step, sums / target_tokens, norms, mixing, progress)
+            self._report(step, sums / target_tokens, norms, mixing, log, progress)
 
     def _synchronised(self, *, last: bool) -> AbstractContextManager[None]:
         """Ranks exchange gradients once a step."""
@@ -235,6 +247,7 @@ class _Trainer:
         means: Tensor,
         norms: list[float],
         mixing: list[float],
+        log: Log,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         t, now = self.config.training, time.monotonic()
@@ -242,14 +255,16 @@ class _Trainer:
         self.since = now
         names = LossSums.names()
         if step % t.log_every == 0 or step == t.steps - 1:
-            rows = []
+            rows: dict[str, dict[str, float]] = {}
             for student, row, norm, share in zip(self.config.students, means.tolist(), norms, mixing, strict=True):
                 values = {n: v for n, v in zip(names, row, strict=True) if n != "positions" and v == v}
-                rows.append({"student": student.name, **values, "gradient_norm": norm, "mixing": share})
-            line = {"step": step + 1, "tokens": (step + 1) * t.batch_tokens, "rate": t.rate * t.rate_at(step)}
+                rows[student.name] = {**values, "gradient_norm": norm, "mixing": share}
+            shared = {"tokens": (step + 1) * t.batch_tokens, "rate": t.rate * t.rate_at(step)}
+            shared["tokens_per_second"] = round(speed)
             with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-                for row in rows:
-                    stream.write(json.dumps({**line, **row, "tokens_per_second": round(speed)}) + "\n")
+                for name, row in rows.items():
+                    stream.write(json.dumps({"step": step + 1, **shared, "student": name, **row}) + "\n")
+            log(step + 1, shared | {f"{name}/{key}": value for name, row in rows.items() for key, value in row.items()})
         if progress is not None:
             losses = tuple(means[:, names.index("cross_entropy")].tolist())
             progress(
@@ -257,7 +272,9 @@ class _Trainer:
                     step=step + 1,
                     steps=t.steps,
                     tokens_per_second=speed,
-                    share_of_peak=speed * self.flops_per_token / (self.world * matmul_peak(self.device)),
+                    share_of_peak=speed
+                    * self.flops_per_token
+                    / (self.world * matmul_peak(self.device, self.peak_type)),
                     cross_entropy=losses,
                 )
             )
@@ -304,7 +321,7 @@ class _Trainer:
             torch.set_rng_state(state["random"])
             self.wall, self.cpu = state["spent"]["wall"], state["spent"]["cpu"]
         if self.rank == 0:
-            _cut_metrics(self.out / "metrics.jsonl", step)
+            self.logged = _cut_metrics(self.out / "metrics.jsonl", step)
         return step
 
     def any_rank(self, flag: bool) -> bool:
@@ -384,19 +401,24 @@ def is_first_rank() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _cut_metrics(file: Path, step: int) -> None:
-    """Drop lines beyond the checkpoint that the run goes on from; a line cut short by a kill is one of them."""
+def _cut_metrics(file: Path, step: int) -> int:
+    """Drop lines beyond the checkpoint that the run goes on from; a line cut short by a kill is one of them.
+
+    Gives the last step that there was a line of.
+    """
     if not file.exists():
-        return
-    kept = []
+        return 0
+    kept, last = [], 0
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
+            last = max(last, at := json.loads(line)["step"])
         except (ValueError, KeyError, TypeError):
             continue
+        if at <= step:
+            kept.append(line + "\n")
     with written_whole(file, "metrics") as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
+    return last
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from distlaw.apps.output import print_json, print_warnings
 from distlaw.runs import RECORD
+from distlaw.train.trackers import Service
 
 CACHE = Path("~/.cache/distlaw/data")
 
@@ -21,6 +22,7 @@ def train(
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
     cache: Path = CACHE,
     sharding: Literal["ddp", "full"] = "ddp",
+    track: Annotated[tuple[Service, ...], Parameter(negative=())] = (),
     json: bool = False,
 ) -> int:
     """Pretrain a language model.
@@ -34,9 +36,10 @@ def train(
         changes: Replace a value of the file, as training.rate=0.01; may be given again.
         cache: Folder of tokenised data.
         sharding: Under several processes, ddp (each holds the model) or full (they share it).
+        track: Send the metrics to tensorboard, trackio or wandb as well; may be given again.
         json: Print the run's record as JSON.
     """
-    return _run(config, None, out, changes, cache, sharding, json, distill=False)
+    return _run(config, None, out, changes, cache, sharding, track, json, distill=False)
 
 
 def distill(
@@ -47,6 +50,7 @@ def distill(
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
     cache: Path = CACHE,
     sharding: Literal["ddp", "full"] = "ddp",
+    track: Annotated[tuple[Service, ...], Parameter(negative=())] = (),
     json: bool = False,
 ) -> int:
     """Distill a student, or several on one teacher pass, from a teacher.
@@ -61,9 +65,10 @@ def distill(
         changes: Replace a value of the file, as loss.mixing=0.7; may be given again.
         cache: Folder of tokenised data.
         sharding: Under several processes, ddp (each holds the models) or full (they share them).
+        track: Send the metrics to tensorboard, trackio or wandb as well; may be given again.
         json: Print the run's record as JSON.
     """
-    return _run(config, teacher, out, changes, cache, sharding, json, distill=True)
+    return _run(config, teacher, out, changes, cache, sharding, track, json, distill=True)
 
 
 def _run(
@@ -73,6 +78,7 @@ def _run(
     overrides: tuple[str, ...],
     cache: Path,
     sharding: Literal["ddp", "full"],
+    track: tuple[Service, ...],
     json: bool,
     *,
     distill: bool,
@@ -85,7 +91,13 @@ def _run(
     resolved = read_config(config, distill=distill, overrides=overrides, teacher=teacher)
     with _bar(resolved.training.steps) as (progress, preparing):
         outcome = run(
-            resolved, out, cache=cache.expanduser(), sharding=sharding, progress=progress, preparing=preparing
+            resolved,
+            out,
+            cache=cache.expanduser(),
+            sharding=sharding,
+            track=track,
+            progress=progress,
+            preparing=preparing,
         )
     if not is_first_rank():
         return 0
