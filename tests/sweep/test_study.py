@@ -53,7 +53,7 @@ def test_what_all_runs_share_decides_the_settings_and_where_data_lies_does_not()
         ("[family]", "[family]\nlayers = 5", "family.layers is set by each run"),
         ("[family]", "[family]\nwidth = 64", "family.width: sizes of a study are members"),
         ("[data]", "[date]", "date is unknown; known are"),
-        ("params = [1e3, 6e3], tokens", "parms = [1e3], tokens", "protocols.students.parms is unknown"),
+        ("params = [1e3, 6e3], tokens", "sizes = [1e3], tokens", "protocols.students.sizes is unknown"),
         ("tokens_per_param = [2]", 'tokens_per_param = ["two"]', "protocols.1.teachers.tokens_per_param: 'two' is not"),
         ("batch_tokens = 256", "batch_tokens = 250", "must be a multiple of data.context"),
         ("seeds = [0, 1]", "seeds = [-1]", "seeds must be different whole numbers of 0 or more"),
