@@ -75,11 +75,8 @@ class RayCluster:
                 )
             # A process that has used a GPU keeps it, and its next task may be given another: with GPUs Ray takes a
             # new process for every task (max_calls=1). On CPUs processes stay, and import torch once.
-            self._begin = ray.remote(
-                num_cpus=self._needs["CPU"],
-                num_gpus=self._needs["GPU"],
-                max_retries=0,
-            )(_do)
+            needs = {"num_cpus": self._needs["CPU"], "num_gpus": self._needs["GPU"]}
+            self._begin = ray.remote(**needs, max_retries=0)(_do)
         except BaseException:
             self.close()
             raise
@@ -160,7 +157,7 @@ def _connect(address: str, num_cpus: int | None) -> None:
     try:
         host, _, port = address.rpartition(":")
         if host and port.isdigit():  # where nothing answers, Ray itself tries for minutes
-            socket.create_connection((host, int(port)), timeout=_CONNECT).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
         ray.init(
             address,
             log_to_driver=False,
