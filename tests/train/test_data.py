@@ -16,7 +16,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"source": "wiki"}, "source='wiki' is not one of stdlib, text, jsonl, parquet, datasets, synthetic"),
+        ({"source": "wiki"}, "source='wiki' is not one of stdlib, debian, text, jsonl, parquet, datasets, synthetic"),
         ({"paths": ("a",)}, "paths: source='stdlib' reads no files"),
         ({"source": "text"}, "paths is empty: source='text' needs at least one"),
         ({"source": "synthetic", "tokenizer": "t"}, "tokenizer: source='synthetic' has one of its own"),

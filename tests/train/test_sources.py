@@ -159,3 +159,25 @@ def test_bad_text_is_named(tmp_path):
             refusal("text", tmp_path, separator=separator)
             == f"'{tmp_path / 't.txt'}' is not UTF-8 text (invalid start byte)"
         )
+
+
+def test_debian_is_prose_and_entries_in_an_order_of_their_own(tmp_path, monkeypatch):
+    import gzip
+
+    essays, dictionary = tmp_path / "html", tmp_path / "gcide.dict.dz"
+    essays.mkdir()
+    page = "<html><head><title>T</title></head><body><p>One &amp; <i>two</i></p><script>x()</script><p>three</p></body>"
+    (essays / "a.html").write_text(page)
+    entries = [f"word{i}\n   meaning {i} of many, {'x' * 200}" for i in range(200)]
+    dictionary.write_bytes(gzip.compress("\n\n".join(entries).encode()))
+    monkeypatch.setattr("distlaw.train.sources._ESSAYS", essays)
+    monkeypatch.setattr("distlaw.train.sources._DICTIONARY", dictionary)
+    found = open_source("debian")
+    documents = list(found.documents())
+    assert "One & two\nthree" in documents
+    assert sorted("\n\n".join(d for d in documents if d.startswith("word")).split("\n\n")) == sorted(entries)
+    assert len(documents) == 4
+    assert list(found.documents()) == documents
+    monkeypatch.setattr("distlaw.train.sources._ESSAYS", tmp_path / "none")
+    with pytest.raises(ValueError, match="apt-get install anarchism dict-gcide"):
+        open_source("debian")
