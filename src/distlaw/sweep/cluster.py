@@ -75,8 +75,8 @@ class RayCluster:
                 )
             # A process that has used a GPU keeps it, and its next task may be given another: with GPUs Ray takes a
             # new process for every task (max_calls=1). On CPUs processes stay, and import torch once.
-            needs = {"num_cpus": self._needs["CPU"], "num_gpus": self._needs["GPU"]}
-            self._begin = ray.remote(**needs, max_retries=0)(_do)
+            task = ray.remote(num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_retries=0)
+            self._begin = task(_do)
         except BaseException:
             self.close()
             raise
