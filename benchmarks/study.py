@@ -62,12 +62,13 @@ def plainly(study: Study, folder: Path, cache: Path) -> tuple[float, float]:
     return cpu() - begun[0], time.monotonic() - begun[1]
 
 
-def by(executor: Executor, study: Study, folder: Path, cache: Path) -> float:
-    """Wall seconds of a study, workers started before."""
+def by(executor: Executor, study: Study, folder: Path, cache: Path) -> tuple[float, float]:
+    """Wall seconds of a study, workers started before; and those of its trainings, added up."""
     begun = time.monotonic()
-    outcome = Driver(study=study, store=begin(study, str(folder)), executor=executor, cache=cache).run(study.runs)
-    assert outcome.done == len(study.runs)
-    return time.monotonic() - begun
+    driver = Driver(study=study, store=begin(study, str(folder)), executor=executor, cache=cache)
+    assert driver.run(study.runs).done == len(study.runs)
+    wall = time.monotonic() - begun
+    return wall, sum(record["wall_seconds"] for record in driver.state.records.values())
 
 
 def warm(executor: Executor, folder: Path, cache: Path) -> None:
@@ -83,13 +84,13 @@ def local(folder: Path, cache: Path) -> None:
     study = study_of(SHORT, "short")
     require_data(study, cache)
     bare_cpu, bare_wall = plainly(study, folder / "plain", cache)
-    walls = {}
+    walls, trainings = {}, {}
     spent = 0.0
     for workers in (1, 2):
         before = cpu()
         pool = LocalPool(workers)
         warm(pool, folder / f"warm{workers}", cache)
-        walls[workers] = by(pool, study, folder / f"local{workers}", cache)
+        walls[workers], trainings[workers] = by(pool, study, folder / f"local{workers}", cache)
         pool.close()
         spent = cpu() - before if workers == 1 else spent
     print(f"\n{len(study.runs)} runs of {bare_wall / len(study.runs):.1f} s, one after another")
@@ -97,6 +98,9 @@ def local(folder: Path, cache: Path) -> None:
     print(f"local, one worker    {walls[1]:7.1f} s wall  {walls[1] / bare_wall - 1:+.1%} of the loop's")
     print(f"                     {spent:7.1f} s CPU with driver, the worker's start and four tiny runs")
     print(f"local, two workers   {walls[2]:7.1f} s wall  {walls[1] / walls[2]:.2f} times one")
+    print(
+        f"                     a training takes {trainings[2] / trainings[1] - 1:+.1%} beside another"
+    )
 
 
 def ray(folder: Path, cache: Path) -> None:
@@ -112,7 +116,7 @@ def ray(folder: Path, cache: Path) -> None:
     for name, make in (("local", lambda: LocalPool(2)), ("ray", lambda: RayCluster("local", workers=2))):
         executor = make()
         warm(executor, folder / f"warm-{name}", cache)
-        walls[name] = by(executor, study, folder / name, cache)
+        walls[name], _ = by(executor, study, folder / name, cache)
         executor.close()
     print(f"\n{len(study.runs)} runs of {2 * walls['local'] / len(study.runs):.0f} s on two workers")
     print(

@@ -3,11 +3,11 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from distlaw.sweep.local import LocalPool
 from distlaw.sweep.state import record_name
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import study_of, study_text
+from distlaw.sweep.worker import Task
 
 pytestmark = pytest.mark.slow
 
@@ -312,4 +313,46 @@ def test_workers_end_when_their_driver_is_killed(cache, tmp_path):
     process.kill()
     process.wait()
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
-    shutil.rmtree(tmp_path / "s", ignore_errors=True)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_run_of_two_processes_stops_with_a_checkpoint_and_ends_with_its_worker(cache, tmp_path):
+    text = SMALL.partition("[[protocols]]")[0] + "[limits]\nprocesses_per_run = 2\n"
+    study = study_of(text + "[[protocols]]\nstudents = { params = [1e3], tokens = [80_000] }\n", "x")
+    store = begin(study, str(tmp_path / "s"))
+    [job] = jobs_of(study.runs, per_pass=4)
+    folder = tmp_path / "s" / "jobs" / job.id
+    pool = LocalPool(1)
+    try:
+        task = Task(study=study, url=str(tmp_path / "s"), job=job, after=0, cache=cache, checkpoint_every=10_000)
+        pool.submit(task)
+        _until(lambda: (folder / "metrics.jsonl").exists())
+        [report] = pool.stop()
+        assert report.ending == "stopped"
+        assert store.names("failures") == []
+        assert list((folder / "checkpoints").iterdir())
+
+        lines = len((folder / "metrics.jsonl").read_text().splitlines())
+        pool.submit(replace(task, after=1))
+        _until(lambda: len((folder / "metrics.jsonl").read_text().splitlines()) > lines + 1)
+        assert len(_writing_to(folder)) >= 3  # torchrun and two ranks
+        [worker] = workers_of(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        [report] = pool.wait(60)
+        assert report.ending == "died"
+        _until(lambda: not _writing_to(folder), seconds=30)
+    finally:
+        pool.close()
+
+
+def _writing_to(folder):
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(folder).encode() in words:
+            found.append(int(file.parent.name))
+    return found

@@ -15,10 +15,8 @@ from distlaw.runs import Runs
 
 Array = NDArray[np.float64]
 
-EQ8 = f"distillation{HELD}"
-"""What the others are measured against: eq. 8 held to infinite-data consistency."""
 COMPARED = (
-    EQ8,
+    f"distillation{HELD}",
     "distillation",
     "exponential",
     "effective-tokens",
@@ -37,10 +35,10 @@ class FormScore:
         coefficients: Number of free coefficients.
         mean_error: Mean absolute relative error of the runs kept out.
         max_error: Largest.
-        gain: Mean error of eq. 8 held to consistency less that of this form; positive: this form is better.
+        gain: Mean error of the form measured against less that of this form; positive: this form is better.
         gain_interval: 90 % interval of that, paired, by resampling what is independent: teachers where they were left
             out, students (size and tokens) where tiers of compute were.
-        verdict: `better`, `worse` or `no difference` than eq. 8, by that interval.
+        verdict: `better`, `worse` or `no difference` than the form measured against, by that interval.
         status: Status of the fit on all runs, and in how many folds it failed.
     """
 
@@ -62,12 +60,15 @@ class FormScores:
         folds: `rolling` (the next tier of student compute) or `teacher` (all runs of one teacher).
         count: Number of folds.
         runs: Runs kept out, all folds together.
+        against: What gains are measured against: eq. 8 held to infinite-data consistency, or the first after it whose
+            fit converged in every fold.
         scores: The forms.
     """
 
     folds: str
     count: int
     runs: int
+    against: str
     scores: tuple[FormScore, ...]
 
     @property
@@ -88,7 +89,7 @@ def score_forms(
         runs: Distilled runs.
         supervised: The supervised law.
         spec: How to fit.
-        forms: Keys of `distlaw.fit.FORMS`, the first one what the others are measured against.
+        forms: Keys of `distlaw.fit.FORMS`; the others are measured against the first that has a fit in every fold.
     """
     labels = {"rolling": rolling_folds(runs), "teacher": leave_one_teacher_out(runs)}
     clusters = {"rolling": runs.student_of_each(), "teacher": runs.teacher_of_each()}
@@ -102,11 +103,13 @@ def score_forms(
         kept = {fold.name for fold in rows[0].folds}
         cluster = np.concatenate([clusters[name][np.asarray(label) == 1] for fold, label in folds if fold in kept])
         errors = {row.form: np.concatenate([fold.errors for fold in row.folds]) for row in rows}
+        against = next((form for form in forms if np.isfinite(errors[form]).all()), forms[0])
         found[name] = FormScores(
             folds=name,
             count=len(kept),
             runs=cluster.size,
-            scores=tuple(_score(row, errors, cluster, forms[0], spec.seed) for row in rows),
+            against=against,
+            scores=tuple(_score(row, errors, cluster, against, spec.seed) for row in rows),
         )
     return found
 

@@ -187,16 +187,15 @@ def _forms(found: Mapping[str, FormScores | CannotSay]) -> _Section:
             sentences.append(f"With {what}: cannot say, because {x.because}.")
             continue
         best = x.scores[0]
-        against = {
-            "better": "better than eq. 8 held to consistency",
-            "worse": "worse than eq. 8 held to consistency",
-            "no difference": "not told apart from eq. 8 held to consistency",
-        }[best.verdict]
-        if not best.gain and not any(best.gain_interval):
+        than = {"better": "better than", "worse": "worse than", "no difference": "not told apart from"}[best.verdict]
+        if best.form == x.against:
             against = "what the others are measured against"
+        else:
+            gain = f"by {_points(best.gain)}, {_between(best.gain_interval, _points)}"
+            against = f"{than} {x.against} ({gain})"
         sentences.append(
             f"With {what} ({x.count} folds, {x.runs} runs): {best.form}, {_percent(best.mean_error)} on average,"
-            f" {against} (by {_points(best.gain)}, {_between(best.gain_interval, _points)})."
+            f" {against}."
         )
         rows = [
             (
@@ -211,8 +210,9 @@ def _forms(found: Mapping[str, FormScores | CannotSay]) -> _Section:
             )
             for s in x.scores
         ]
-        columns = "form", "free", "mean error", "largest", "gain on eq. 8", "90 % interval", "than eq. 8", "fit"
-        sheets.append(_Sheet(f"Held-out errors, {what}; gains in points of per cent", columns, rows))
+        columns = "form", "free", "mean error", "largest", "gain", "90 % interval", "verdict", "fit"
+        title = f"Held-out errors, {what}; gains on {x.against} in points of per cent"
+        sheets.append(_Sheet(title, columns, rows))
     return _Section(question, sentences, sheets)
 
 

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from distlaw.runs import RECORD, one_line
@@ -187,8 +188,16 @@ def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={task.study.limits.processes_per_run}", "-m", "distlaw"]
     command += ["distill" if distills else "train", str(file), "--out", str(folder), "--cache", str(task.cache)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate()) if _main_thread() else None
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=_end_with_parent
+    )
+    asked: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        process.terminate()  # ranks write a checkpoint; torchrun itself then ends with an error
+
+    before = signal.signal(signal.SIGTERM, leave) if _main_thread() else None
     try:
         _, errors = process.communicate()
     finally:
@@ -196,10 +205,21 @@ def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN
             signal.signal(signal.SIGTERM, before)
         process.kill()
         file.unlink(missing_ok=True)
+    if asked:
+        return False
     if process.returncode:
         said = [line for line in errors.splitlines() if line.startswith("distlaw: error: ")]
         raise ValueError(said[0].removeprefix("distlaw: error: ") if said else errors[-500:])
     return (folder / RECORD).exists()
+
+
+def _end_with_parent() -> None:
+    """Have torchrun asked to stop when the worker is killed: its ranks must not write where another goes on."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _main_thread() -> bool:

@@ -370,7 +370,9 @@ def _require_own(out: Path, config: RunConfig) -> None:
 
 
 def _claim(out: Path, config: RunConfig, rank: int) -> None:
-    """Make the directory this run's, once all that it needs is there."""
+    """Make the directory this run's, once all that it needs is there, and every rank has seen what was there before."""
+    if dist.is_initialized():
+        dist.barrier()
     if rank == 0 and not (out / CONFIG).exists():
         try:
             out.mkdir(parents=True, exist_ok=True)

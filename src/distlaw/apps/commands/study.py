@@ -1,33 +1,21 @@
 """`distlaw study`: many runs from one file, on this machine or on a cluster."""
 
-import json as json_module
-import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from distlaw.apps.commands.train import CACHE, require_training
+from distlaw.apps.commands.train import require_training
 from distlaw.apps.options import Hardware, WholeNumber
-from distlaw.apps.output import console, plain, print_json, print_warnings
+from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.study_run import Where, cores, run_study
 
 if TYPE_CHECKING:
     from distlaw.runs import Runs
-    from distlaw.sweep.drive import Outcome
-    from distlaw.sweep.local import Executor
-    from distlaw.sweep.protocols import Run
-    from distlaw.sweep.state import State
-    from distlaw.sweep.study import Study
 
 study = App(name="study", help="Many runs from one study file, ending in a table and a law.")
-
-ExecutorName = Literal["local", "ray"]
-_LINE_EVERY = 30.0  # seconds between lines of progress where there is no terminal
 
 
 @study.command
@@ -47,7 +35,7 @@ def plan(name: str, *, workers: WholeNumber = 0, hardware: Hardware = Hardware()
     from distlaw.sweep.study import read_study
 
     machine = hardware.machine()
-    found = outlook(read_study(name), workers=workers or _cores())
+    found = outlook(read_study(name), workers=workers or cores())
     bill = None if machine is None else machine.bill(found.flops_shared)
     if json:
         print_json({"study": name, **vars(found), "bill": bill})
@@ -62,10 +50,7 @@ def run(
     name: str,
     *,
     out: str,
-    executor: ExecutorName = "local",
-    workers: WholeNumber = 0,
-    address: str = "auto",
-    cache: Path = CACHE,
+    where: Where = Where(),
     json: bool = False,
 ) -> int:
     """Run a study, from the start or from where it stopped.
@@ -76,42 +61,33 @@ def run(
     Args:
         name: Study file, or a preset: nano, tiny, small or paper.
         out: Folder of the study, or any URL that fsspec opens, as s3://bucket/study.
-        executor: local (processes of this machine) or ray (a cluster that is running).
-        workers: Jobs at a time; 0: one a core of this machine or, under Ray, of the cluster.
-        address: Of the Ray cluster; auto finds the one of this machine, local starts one.
-        cache: Folder of tokenised data, on every machine.
+        where: Where jobs are done.
         json: Print how it ended as JSON.
     """
     require_training()
     from distlaw.sweep.study import read_study
 
-    return _run(read_study(name), out, executor, workers, address, cache, json)
+    return run_study(read_study(name), out, where, json=json)
 
 
 @study.command
 def resume(
     out: str,
     *,
-    executor: ExecutorName = "local",
-    workers: WholeNumber = 0,
-    address: str = "auto",
-    cache: Path = CACHE,
+    where: Where = Where(),
     json: bool = False,
 ) -> int:
     """Go on with a study that was begun: `study run` with the study that the folder holds.
 
     Args:
         out: Folder or URL of the study.
-        executor: local or ray.
-        workers: Jobs at a time; 0: one a core.
-        address: Of the Ray cluster.
-        cache: Folder of tokenised data.
+        where: Where jobs are done.
         json: Print how it ended as JSON.
     """
     require_training()
     from distlaw.sweep.drive import open_study
 
-    return _run(open_study(out)[0], out, executor, workers, address, cache, json)
+    return run_study(open_study(out)[0], out, where, json=json)
 
 
 @study.command
@@ -207,31 +183,18 @@ def report(
         json: Print the evidence as JSON.
     """
     from distlaw.evidence import examine
-    from distlaw.report.evidence_figures import evidence_figures
-    from distlaw.report.evidence_tables import evidence_markdown, evidence_tables
-    from distlaw.report.figures import save_figure
-    from distlaw.runs import read_runs, write_runs, written_whole
+    from distlaw.report.evidence_page import write_evidence
+    from distlaw.report.evidence_tables import evidence_tables
+    from distlaw.runs import read_runs, write_runs
 
-    name = Path(source).name
     if Path(source).is_file():
-        runs, notes, about = read_runs(Path(source)), [], name
+        runs, notes, about = read_runs(Path(source)), [], Path(source).name
     else:
         require_training()
         runs, notes, about = _table(source)
     tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     found = examine(runs, seed=seed, resamples=resamples, progress=tell)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--out '{out}' cannot be made ({error.strerror})") from None
-    text = [evidence_markdown(found, title=f"Study: {about}").rstrip(), ""]
-    for figure_name, figure in evidence_figures(found).items():
-        save_figure(figure, out / f"{figure_name}.png")
-        text.append(f"![{figure_name}]({figure_name}.png)")
-    with written_whole(out / "report.md", "report") as temporary:
-        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
-    with written_whole(out / "evidence.json", "evidence") as temporary:
-        temporary.write_text(json_module.dumps(plain(found.as_dict()), indent=1) + "\n", encoding="utf-8")
+    write_evidence(found, out, title=f"Study: {about}")
     write_runs(runs, out / "runs.csv")
     notes += _write_law(runs, found.form, out / "law.json", about, seed)
     if json:
@@ -266,137 +229,3 @@ def _table(source: str) -> tuple["Runs", list[str], str]:
     found, store = open_study(source)
     state = State(store=store).look()
     return collect(found, state.records), state.notes, found.about or source
-
-
-def _run(found: "Study", out: str, executor: ExecutorName, workers: int, address: str, cache: Path, json: bool) -> int:
-    from distlaw.sweep.adaptive import choose_and_run
-    from distlaw.sweep.drive import Driver, begin, require_data
-
-    cache = cache.expanduser().resolve()
-    _ = found.runs  # refused before anything starts
-    require_data(found, cache, _preparing())
-    store = begin(found, out)
-    with _asked_to_stop() as asked, _showing(store, out) as looking:
-        hands = _executor(executor, workers, address, out, found.limits.processes_per_run)
-        try:
-            driver = Driver(study=found, store=store, executor=hands, cache=cache, looking=looking, asked=asked)
-            outcome: Outcome | None = None
-            choices = None
-            if found.adaptive is None:
-                outcome = driver.run(found.runs)
-            else:
-
-                def do(runs: "Collection[Run]") -> Mapping[str, Mapping[str, Any]] | None:
-                    nonlocal outcome
-                    outcome = driver.run(runs)
-                    return None if outcome.ended == "stopped" else driver.state.records
-
-                choices = choose_and_run(found, do, telling=_tell)
-        finally:
-            hands.close()
-    assert outcome is not None
-    content = {"study": out, **vars(outcome), "adaptive": choices}
-    if json:
-        print_json(content)
-    else:
-        from distlaw.report.study_tables import choices_table, outcome_lines
-
-        for line in outcome_lines(outcome, study=out):
-            console().print(line, markup=False, soft_wrap=True)
-        if choices is not None:
-            console().print(choices_table(choices))
-    print_warnings(outcome.notes)
-    return 1 if outcome.failed else 0
-
-
-def _executor(name: ExecutorName, workers: int, address: str, out: str, processes: int) -> "Executor":
-    if name == "ray":
-        from distlaw.sweep.cluster import RayCluster
-
-        return RayCluster(address, workers=workers, processes_per_run=processes)
-    from distlaw.sweep.local import LocalPool
-    from distlaw.sweep.store import Store
-
-    folder = Store(out).local
-    return LocalPool(
-        workers or max(_cores() // processes, 1),
-        log=None if folder is None else folder / "workers.log",
-        processes_per_run=processes,
-    )
-
-
-def _tell(step: Any) -> None:  # noqa: ANN401
-    known = "" if step.deviation is None else f", target {step.prediction:.4f} ± {step.deviation:.4f} nats"
-    print(f"{step.done} runs, {step.flops:.3g} FLOPs{known}: {step.chosen} more", file=sys.stderr, flush=True)
-
-
-def _preparing() -> Callable[[str, int], None] | None:
-    if not sys.stderr.isatty():
-        return None
-    return lambda stage, done: print(f"\r{stage} {done:,}", end="", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came: workers write checkpoints first. A second SIGINT does not wait for them."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if seen and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _showing(store: Any, out: str) -> Iterator[Callable[["State"], None]]:  # noqa: ANN401
-    """A live table on a terminal; elsewhere a line now and then."""
-    from distlaw.sweep.lease import Watch
-    from distlaw.sweep.status import INDEX
-    from distlaw.sweep.status import status as look
-
-    watch, last = Watch(), [0.0, 0.0]
-
-    def due(every: float) -> bool:
-        now = time.monotonic()
-        if now - last[0] < max(every, 10 * last[1]) or store.read(INDEX) is None:
-            return False
-        last[0] = now
-        return True
-
-    if not sys.stderr.isatty():
-
-        def line(_state: "State") -> None:
-            if due(_LINE_EVERY):
-                at = look(store, watch)
-                left = "" if at.seconds_left is None else f", about {at.seconds_left / 60:.0f} min left"
-                text = f"{at.done}/{at.runs} runs, {len(at.active)} jobs under way{left}"
-                print(text, file=sys.stderr, flush=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    from distlaw.report.study_tables import status_table
-
-    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-
-        def draw(_state: "State") -> None:
-            if due(1.0):
-                live.update(status_table(look(store, watch), study=out), refresh=True)
-                last[1] = time.monotonic() - last[0]  # a large study is looked at less often
-
-        yield draw
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
