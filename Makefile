@@ -1,4 +1,4 @@
-# make demo: what the tool answers, with the base package only.   make demo-study: a study of real runs, two minutes.
+# make demo: what the tool answers, with the base package only.   make demo-study: a study of real runs, a minute.
 # make test: everything that CI checks.
 PYTHON ?= python3
 VENV := .venv

@@ -52,7 +52,8 @@ def cpu() -> float:
 
 def plainly(study: Study, folder: Path, cache: Path) -> tuple[float, float]:
     """CPU and wall seconds of the runs one after another, by nothing but the training loop."""
-    from distlaw.train.loop import one_thread_on_cpu, run
+    from distlaw.train.loop import run
+    from distlaw.train.process import one_thread_on_cpu
 
     one_thread_on_cpu()
     begun = cpu(), time.monotonic()
@@ -98,9 +99,7 @@ def local(folder: Path, cache: Path) -> None:
     print(f"local, one worker    {walls[1]:7.1f} s wall  {walls[1] / bare_wall - 1:+.1%} of the loop's")
     print(f"                     {spent:7.1f} s CPU with driver, the worker's start and four tiny runs")
     print(f"local, two workers   {walls[2]:7.1f} s wall  {walls[1] / walls[2]:.2f} times one")
-    print(
-        f"                     a training takes {trainings[2] / trainings[1] - 1:+.1%} beside another"
-    )
+    print(f"                     a training takes {trainings[2] / trainings[1] - 1:+.1%} beside another")
 
 
 def ray(folder: Path, cache: Path) -> None:

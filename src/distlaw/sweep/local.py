@@ -132,7 +132,8 @@ def _worker(pipe: Connection, log: Path | None, number: int, gpus: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the driver decides
     _print_to(log)
     _take_gpus(number, gpus)
-    from distlaw.train.loop import one_thread_on_cpu
+    from distlaw.train import loop  # noqa: F401, seconds to import, before the first job asks for it
+    from distlaw.train.process import one_thread_on_cpu
 
     one_thread_on_cpu()
     with pipe:

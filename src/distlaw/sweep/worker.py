@@ -167,7 +167,8 @@ def _train(task: Task, folder: Path, teacher: Path | None, held: Held) -> bool:
     config = config_of(task.study, task.job, teacher, checkpoint_every=task.checkpoint_every)
     if task.study.limits.processes_per_run > 1:
         return _under_torchrun(task, config, folder)
-    from distlaw.train.loop import one_thread_on_cpu, run
+    from distlaw.train.loop import run
+    from distlaw.train.process import one_thread_on_cpu
 
     one_thread_on_cpu()
     return run(

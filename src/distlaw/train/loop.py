@@ -8,14 +8,11 @@ weights, the optimizer's state and the step's number.
 
 import gc
 import json
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +30,7 @@ from distlaw.train.hardware_peak import matmul_peak
 from distlaw.train.losses import LossSums
 from distlaw.train.order import Order
 from distlaw.train.prepare import prepare
+from distlaw.train.process import ranks, termination
 from distlaw.train.record import architecture_of, finish
 from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
@@ -107,7 +105,7 @@ def run(
     """
     require_services(track)
     gc.collect()  # state dicts of torch keep models in cycles: the last run's go before this one's are made
-    with _ranks() as (rank, world, device):
+    with ranks() as (rank, world, device):
         _require_own(out, config)
         teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
         config = with_teachers_tokenizer(config, teacher, cache)
@@ -122,7 +120,7 @@ def run(
         services = track if rank == 0 else ()
         with (
             tracking(services, out, config, step=step, logged=trainer.logged) as log,
-            _termination() as stopped,
+            termination() as stopped,
         ):
             while step < config.training.steps:
                 trainer.advance(step, log, progress)
@@ -392,17 +390,6 @@ def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
     return where or "config"
 
 
-def one_thread_on_cpu() -> None:
-    """Two workers of one thread are faster than one of two, and what one thread computes repeats to the bit."""
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the one that speaks."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def _cut_metrics(file: Path, step: int) -> int:
     """Drop lines beyond the checkpoint that the run goes on from; a line cut short by a kill is one of them.
 
@@ -421,36 +408,3 @@ def _cut_metrics(file: Path, step: int) -> int:
     with written_whole(file, "metrics") as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
     return last
-
-
-@contextmanager
-def _ranks() -> Iterator[tuple[int, int, torch.device]]:
-    """Rank, number of ranks and device: one process, or what torchrun says."""
-    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    with ExitStack() as stack:
-        if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-            stack.callback(dist.destroy_process_group)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        yield (dist.get_rank() if world > 1 else 0), world, device
-
-
-@contextmanager
-def _termination() -> Iterator[list[int]]:
-    """A list that SIGTERM puts an entry into: pre-emption ends a run after the step, with a checkpoint."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, note)
-    except ValueError:  # not the main thread: whoever runs us there has signals of their own
-        yield seen
-        return
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -38,7 +38,7 @@ def evaluate(
 
         require_figure_path(figure)
     require_training()
-    from distlaw.train.loop import one_thread_on_cpu
+    from distlaw.train.process import one_thread_on_cpu
 
     one_thread_on_cpu()
     runs = list(dict.fromkeys([run, *others]))

@@ -45,7 +45,7 @@ def capture(
     """
     require_training()
     from distlaw.train.config import read_config
-    from distlaw.train.loop import one_thread_on_cpu
+    from distlaw.train.process import one_thread_on_cpu
     from distlaw.train.stored import capture_targets
 
     one_thread_on_cpu()

@@ -85,7 +85,8 @@ def _run(
 ) -> int:
     require_training()
     from distlaw.train.config import read_config
-    from distlaw.train.loop import is_first_rank, one_thread_on_cpu, run
+    from distlaw.train.loop import run
+    from distlaw.train.process import is_first_rank, one_thread_on_cpu
 
     one_thread_on_cpu()
     resolved = read_config(config, distill=distill, overrides=overrides, teacher=teacher)
