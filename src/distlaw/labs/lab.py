@@ -1,0 +1,51 @@
+"""What a lab is: a claim, the runs that it needs if any, and a function from a place to work in to findings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distlaw.labs.findings import Findings, Preset
+
+if TYPE_CHECKING:
+    from distlaw.sweep.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where a lab works, and with what.
+
+    Attributes:
+        preset: quick, a few minutes, or full, about an hour.
+        seed: First of its seeds.
+        out: The lab's own folder, in which it may keep what an interrupted lab goes on from.
+        cache: Folder of prepared data.
+        records: Records of the runs of its study, by `Run.id`; see `distlaw.sweep`.
+        progress: Called with what is being done, how much of it is done, and of how much.
+    """
+
+    preset: Preset
+    seed: int = 0
+    out: Path
+    cache: Path
+    records: Mapping[str, Mapping[str, Any]]
+    progress: Callable[[str, float, float], None] = lambda _what, _done, _all: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """An experiment.
+
+    Attributes:
+        name: As the command knows it.
+        about: The claim, in a line.
+        source: Section, figure or table of arXiv 2502.08606, or another paper, that the claim is from.
+        examine: Does what needs no study, and says what was found.
+        study: The runs that it reads, by preset and first seed; None: it trains nothing, or only what `examine` does.
+    """
+
+    name: str
+    about: str
+    source: str
+    examine: Callable[[Bench], Findings]
+    study: "Callable[[Preset, int], Study] | None" = None
