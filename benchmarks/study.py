@@ -57,7 +57,7 @@ def plainly(study: Study, folder: Path, cache: Path) -> tuple[float, float]:
 
     one_thread_on_cpu()
     begun = cpu(), time.monotonic()
-    for job in jobs_of(study.runs, per_pass=4):
+    for job in jobs_of(study, study.runs):
         steps = job.runs[0].tokens // study.training.batch_tokens
         assert run(config_of(study, job, None, checkpoint_every=steps), folder / job.id, cache=cache).finished
     return cpu() - begun[0], time.monotonic() - begun[1]
@@ -129,7 +129,7 @@ def many(folder: Path) -> None:
     file = folder / "huge.toml"
     file.write_text(study_text(study))
     store = begin(study, str(folder / "huge"))
-    jobs = jobs_of(study.runs, per_pass=4)
+    jobs = jobs_of(study, study.runs)
     write_index(store, index_of(study, jobs, assumed(study)))
     for run in list(study.runs)[::2]:
         store.write(f"records/{run.id}.json", json.dumps({"name": run.id}).encode())

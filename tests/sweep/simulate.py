@@ -90,7 +90,7 @@ class Simulated:
 
 
 def record_of(task: Task, run) -> dict:
-    shape = task.study.shape(run.layers)
+    shape = task.study.shape(run)
     loss = 1.5 + 20 / shape.n_params**0.4 + 80 / run.tokens**0.5
     if run.teacher is not None:
         loss = max(loss * 0.98, 1.6)

@@ -31,13 +31,9 @@ def records_of(study, runs, law, *, job="j"):
     """What runs would have measured, with a scatter that depends on the run alone."""
     found = {}
     for run in runs:
-        N, D = study.shape(run.layers).n_params, run.tokens
+        N, D = study.shape(run).n_params, run.tokens
         noise = np.exp(0.003 * np.random.default_rng(int(run.id, 16)).standard_normal())
-        L_T = (
-            None
-            if run.teacher is None
-            else float(TRUE.loss(study.shape(run.teacher.layers).n_params, run.teacher.tokens))
-        )
+        L_T = None if run.teacher is None else float(TRUE.loss(study.shape(run.teacher).n_params, run.teacher.tokens))
         loss = float(TRUE.loss(N, D) if L_T is None else law.student_loss(N, D, L_T)) * noise
         found[run.id] = {
             "name": run.id, "job": job, "student_params": N, "student_tokens": D, "student_loss": loss,

@@ -21,7 +21,7 @@ def test_a_study_is_run_teachers_first_and_each_job_once(tmp_path):
     study, executor = small(), Simulated()
     outcome = driver(study, tmp_path, executor).run(study.runs)
     assert (outcome.ended, outcome.runs, outcome.done) == ("done", len(study.runs), len(study.runs))
-    jobs = {job.id: job for job in jobs_of(study.runs, per_pass=4)}
+    jobs = {job.id: job for job in jobs_of(study, study.runs)}
     assert sorted(executor.order) == sorted(jobs)
     place = {run.id: i for i, job in enumerate(executor.order) for run in jobs[job].runs}
     assert all(place[run.teacher.id] < place[run.id] for run in study.runs if run.teacher)
@@ -80,7 +80,7 @@ def test_students_of_a_teacher_that_failed_are_not_begun(tmp_path):
     outcome = driver(study, tmp_path, executor).run(study.runs)
     assert outcome.blocked == sum(run.teacher == bad for run in study.runs) == 2
     assert outcome.done == len(study.runs) - 3
-    waiting = {job.id for job in jobs_of(study.runs, per_pass=4) if job.teacher == bad}
+    waiting = {job.id for job in jobs_of(study, study.runs) if job.teacher == bad}
     assert not waiting & set(executor.order)
 
 
@@ -120,13 +120,13 @@ def test_two_drivers_share_a_study_and_no_job_is_done_twice(tmp_path):
     for thread in threads:
         thread.join(timeout=60)
     done = executors[0].order + executors[1].order
-    assert sorted(done) == sorted(job.id for job in jobs_of(study.runs, per_pass=4))
+    assert sorted(done) == sorted(job.id for job in jobs_of(study, study.runs))
 
 
 def test_a_lease_of_another_machine_is_waited_for_until_it_is_dead(tmp_path):
     study, executor = small(), Simulated()
     found = driver(study, tmp_path, executor, expiry=0.0)
-    job = jobs_of(study.runs, per_pass=4)[0]
+    job = jobs_of(study, study.runs)[0]
     content = {"place": "elsewhere", "pid": 1, "beat": 3}
     found.store.create(f"leases/{job.id}.0001", json.dumps(content).encode())
     assert found.run(study.runs).done == len(study.runs)

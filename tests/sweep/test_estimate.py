@@ -6,7 +6,7 @@ from distlaw.sweep.jobs import jobs_of
 from distlaw.sweep.study import read_study
 
 STUDY = read_study("tiny")
-JOBS = jobs_of(STUDY.runs, per_pass=4)
+JOBS = jobs_of(STUDY, STUDY.runs)
 
 
 def errors(estimator, truth, jobs):

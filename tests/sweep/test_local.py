@@ -122,7 +122,7 @@ def test_a_teacher_with_a_flipped_bit_is_trained_again(table, pool, cache, tmp_p
 
 def test_a_spoilt_run_directory_is_set_aside(table, pool, cache, tmp_path):
     study = small()
-    for job in jobs_of(study.runs, per_pass=4)[:2]:
+    for job in jobs_of(study, study.runs)[:2]:
         folder = tmp_path / "s" / "jobs" / job.id
         folder.mkdir(parents=True)
         (folder / "config.toml").write_text("[data\x00")
@@ -222,7 +222,7 @@ def test_two_commands_on_one_study_share_its_runs(table, cache, tmp_path):
     assert [one["done"] for one in ended] == [len(table)] * 2
     assert main(["study", "table", str(tmp_path / "s"), "--out", str(tmp_path / "runs.csv")]) == 0
     same(read_runs(tmp_path / "runs.csv"), table)
-    assert len(list((tmp_path / "s" / "jobs").iterdir())) == len(jobs_of(small().runs, per_pass=4))
+    assert len(list((tmp_path / "s" / "jobs").iterdir())) == len(jobs_of(small(), small().runs))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
@@ -321,7 +321,7 @@ def test_a_run_of_two_processes_stops_with_a_checkpoint_and_ends_with_its_worker
     text = SMALL.partition("[[protocols]]")[0] + "[limits]\nprocesses_per_run = 2\n"
     study = study_of(text + "[[protocols]]\nstudents = { params = [1e3], tokens = [4_000_000] }\n", "x")
     store = begin(study, str(tmp_path / "s"))
-    [job] = jobs_of(study.runs, per_pass=4)
+    [job] = jobs_of(study, study.runs)
     folder = tmp_path / "s" / "jobs" / job.id
     others = workers_of(os.getpid())
     pool = LocalPool(1)
@@ -342,7 +342,7 @@ def test_a_run_of_two_processes_stops_with_a_checkpoint_and_ends_with_its_worker
         os.kill(worker, signal.SIGKILL)
         [report] = pool.wait(60)
         assert report.ending == "died"
-        _until(lambda: not _writing_to(folder), seconds=6)  # before another worker could have begun
+        _until(lambda: not _writing_to(folder), seconds=30)  # before another worker could have begun
     finally:
         pool.close()
 

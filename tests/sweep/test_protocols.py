@@ -15,7 +15,7 @@ def study(*protocols: str):
 def test_fixed_m_and_isoflop_are_ways_to_give_tokens():
     found = study("students = { params = [6e3], compute = [1e9] }")
     [run] = found.runs
-    shape = found.shape(run.layers)
+    shape = found.shape(run)
     assert run.tokens == pytest.approx(1e9 / (3 * shape.forward_flops), abs=128)
     assert run.tokens % 256 == 0
     assert found.flops(run) == 3 * shape.forward_flops * run.tokens
@@ -25,7 +25,7 @@ def test_fixed_m_and_isoflop_are_ways_to_give_tokens():
 
 def test_sizes_are_real_members_and_two_that_round_to_one_are_one():
     found = study("students = { params = [6e3, 6.5e3, 5e3], tokens = [4096] }")
-    assert [found.shape(run.layers).n_params for run in found.runs] == [found.shape(2).n_params]
+    assert [found.shape(run).n_params for run in found.runs] == [found.kind().shape(2).n_params]
 
 
 def test_a_teacher_is_trained_once_and_stands_before_its_students():
@@ -89,15 +89,15 @@ def test_only_stronger_teachers():
     limits=st.tuples(st.floats(1, 20), st.floats(20, 300)),
 )
 def test_limits_on_tokens_per_parameter_hold(params, ratios, limits):
-    shape = small().shape
+    kind = small().kind()
     grid = Grid(
         params=tuple(params),
         tokens_per_param=tuple(ratios),
         least_tokens_per_param=limits[0],
         most_tokens_per_param=limits[1],
     )
-    for layers, tokens in grid.models(small().nearest, shape):
-        assert limits[0] * (1 - 1e-9) <= tokens / shape(layers).n_params <= limits[1] * (1 + 1e-9)
+    for layers, tokens in grid.models(kind.nearest, kind.shape):
+        assert limits[0] * (1 - 1e-9) <= tokens / kind.shape(layers).n_params <= limits[1] * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ def test_the_papers_grid_has_the_papers_protocols():
     supervised = [run for run in found.runs if run.teacher is None and run.split == "student"]
     teachers = {run for run in found.runs if run.split == "teacher"}
     assert len(supervised) >= 11 + 6
-    assert len({found.shape(run.layers).n_params for run in teachers}) >= 6
+    assert len({found.shape(run).n_params for run in teachers}) >= 6
     # Table 13's models, and M about 20 for the fixed-M teachers.
-    assert any(found.shape(run.layers).n_params == 545970432 for run in teachers)
+    assert any(found.shape(run).n_params == 545970432 for run in teachers)

@@ -3,10 +3,36 @@ from tests.sweep.simulate import SMALL, small
 
 from distlaw.sweep.study import presets, read_study, study_of, study_text
 
+TAUGHT = 'name = "taught"'
+CHANGED = f"""{TAUGHT}
+loss = {{ mixing = [[0.5, 1.0], [0.5, 0.0]], temperature = 2 }}
+training = {{ rate = 0.01 }}
+family = {{ aspect_ratio = 16 }}
+baselines = ["tokens"]
+"""
+
+
+def test_what_a_protocol_changes_holds_for_its_students_alone():
+    plain, changed = small(), study_of(SMALL.replace(TAUGHT, CHANGED), "changed")
+    alone = [run for run, names in plain.runs.items() if "alone" in names]
+    assert [run for run, names in changed.runs.items() if "alone" in names] == alone
+    for run in changed.runs:
+        setup = changed.setup(run)
+        if run.teacher is not None:
+            assert setup.loss.mixing_at(0.6) == 0.0
+            assert (setup.loss.temperature, setup.training.rate, setup.family.aspect_ratio) == (2.0, 0.01, 16)
+            assert changed.setup(run.teacher) == changed.own
+            assert changed.shape(run).d_model == 16 * run.layers
+        elif run.split == "teacher" or "alone" in changed.runs[run]:
+            assert setup == changed.own
+        else:  # a baseline: as its student, but for the loss that it has no use for
+            assert (setup.training.rate, setup.family.aspect_ratio, setup.loss) == (0.01, 16, changed.loss)
+
 
 def test_a_study_is_what_it_writes():
-    for name in presets():
-        found = read_study(name)
+    texts = {name: study_text(read_study(name)) for name in presets()}
+    for name, text in {**texts, "changed": SMALL.replace(TAUGHT, CHANGED)}.items():
+        found = study_of(text, name)
         again = study_of(study_text(found), name)
         assert again == found
         assert [run.id for run in again.runs] == [run.id for run in found.runs]
@@ -59,6 +85,12 @@ def test_what_all_runs_share_decides_the_settings_and_where_data_lies_does_not()
         ("seeds = [0, 1]", "seeds = [-1]", "seeds must be different whole numbers of 0 or more"),
         ("[data]", "[data", "is not TOML"),
         ("batch_tokens = 256", "batch_tokens = true", "training.batch_tokens"),
+        (TAUGHT, TAUGHT + "\nloss = { mix = 1 }", "protocol 'taught': loss.mix is unknown; known are"),
+        (TAUGHT, TAUGHT + "\nloss = { mixing = 2 }", "protocol 'taught': loss.mixing must be a number in"),
+        (TAUGHT, TAUGHT + "\nfamily = { layers = 2 }", "family.layers is set by each run"),
+        (TAUGHT, TAUGHT + "\ntraining = { tokens = 2 }", "training.tokens is set by each run"),
+        (TAUGHT, TAUGHT + "\ntraining = { batch_tokens = 250 }", r"'taught': training.batch_tokens \(250\) must be"),
+        ("seeds = [0, 1]", "loss = { mixing = 0.5 }", "loss is for students with teachers"),
     ],
 )
 def test_a_mistake_is_named(old, new, message):

@@ -158,12 +158,12 @@ def _candidates(study: Study, table: Runs, fit: FitResult | None, left: list[Run
         if one.teacher is None:
             L_T.append(float("nan"))
         else:
-            N_T, D_T = study.shape(one.teacher.layers).n_params, one.teacher.tokens
+            N_T, D_T = study.shape(one.teacher).n_params, one.teacher.tokens
             L_T.append(float(measured.get((N_T, D_T), law.loss(N_T, D_T))))
             cost += study.flops(one.teacher) if one.teacher.id in waiting else 0.0
         flops.append(cost)
     return Candidates(
-        student_params=np.array([float(study.shape(one.layers).n_params) for one in left]),
+        student_params=np.array([float(study.shape(one).n_params) for one in left]),
         student_tokens=np.array([float(one.tokens) for one in left]),
         teacher_loss=np.array(L_T),
         flops=np.array(flops),

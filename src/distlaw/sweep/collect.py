@@ -32,7 +32,7 @@ def collect(study: Study, records: Mapping[str, Mapping[str, Any]], runs: Collec
         row["compute"] = study.flops(run)
         row["group"] = None if run.teacher is None else f"teacher {run.teacher.id}"
         if run.teacher is not None:
-            row["teacher_params"] = study.shape(run.teacher.layers).n_params
+            row["teacher_params"] = study.shape(run.teacher).n_params
             row["teacher_tokens"] = run.teacher.tokens
         rows.append({name: _number(name, value) for name, value in row.items()})
     if not rows:

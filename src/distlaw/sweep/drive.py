@@ -107,7 +107,7 @@ def require_data(study: Study, cache: Path, preparing: Callable[[str, int], None
         there = data.split(run.split).tokens
         if run.tokens > study.limits.epochs * there:
             raise ValueError(
-                f"a {split} of {format_quantity(study.shape(run.layers).n_params)} parameters reads"
+                f"a {split} of {format_quantity(study.shape(run).n_params)} parameters reads"
                 f" {format_quantity(run.tokens)} tokens, and the {split} split has {format_quantity(there)}:"
                 " give more data or fewer tokens, or allow repetition with limits.epochs"
             )
@@ -170,7 +170,7 @@ class Driver:
         """How the runs are put together, given what is done and what failed."""
         records, limits = self.state.records, self.study.limits
         apart = {job for job, errors in self.state.failures.items() if len(errors) >= limits.attempts}
-        listed = jobs_of(runs, per_pass=limits.students_per_pass, apart=apart)
+        listed = jobs_of(self.study, runs, apart=apart)
         cut = (
             without(job, [r.id for r in job.runs if r.id in records and records[r.id]["job"] != job.id])
             for job in listed
@@ -205,7 +205,7 @@ class Driver:
             job = next_job(ready.values(), left, workers=self.executor.workers, seconds=lambda j: seconds[j.id])
             assert job is not None
             lease = self.state.leases.get(job.id)
-            steps = max(job.runs[0].tokens // self.study.training.batch_tokens, 1)
+            steps = max(job.runs[0].tokens // self.study.setup(job.runs[0]).training.batch_tokens, 1)
             every = min(max(int(_CHECKPOINT * steps / seconds[job.id]), 1), steps)
             self._running[job.id] = job
             self.executor.submit(
@@ -279,11 +279,11 @@ def index_of(study: Study, jobs: Iterable[Job], estimator: Estimator) -> Index:
 
 def describe(study: Study, job: Job) -> str:
     """A job in a few words."""
-    sizes = ", ".join(format_quantity(study.shape(run.layers).n_params) for run in job.runs)
+    sizes = ", ".join(format_quantity(study.shape(run).n_params) for run in job.runs)
     text = f"{sizes} on {format_quantity(job.runs[0].tokens)} tokens"
     if job.teacher is not None:
         teacher = job.teacher
-        text += f" from {format_quantity(study.shape(teacher.layers).n_params)}"
+        text += f" from {format_quantity(study.shape(teacher).n_params)}"
         text += f" on {format_quantity(teacher.tokens)}"
     elif job.runs[0].split == "teacher":
         text = f"teacher {text}"

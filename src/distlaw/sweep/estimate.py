@@ -59,8 +59,8 @@ def learned(study: Study, finished: Sequence[tuple[Job, float]]) -> Estimator:
 
 def _features(study: Study, job: Job) -> NDArray[np.float64]:
     D = job.runs[0].tokens
-    models = [(study.shape(run.layers), 1.0) for run in job.runs]
+    models = [(study.shape(run), 1.0) for run in job.runs]
     if job.teacher is not None:
-        models.append((study.shape(job.teacher.layers), 1 / 3))
+        models.append((study.shape(job.teacher), 1 / 3))
     per_token = np.array([[w, w * s.n_layers * s.d_model, w * 3 * s.forward_flops] for s, w in models])
     return np.array([1.0, *(D * per_token.sum(axis=0))])

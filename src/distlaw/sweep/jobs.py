@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.study import Study
-from distlaw.train.config import RunConfig, StudentConfig, TeacherConfig
+from distlaw.train.config import RunConfig, StudentConfig, TeacherConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +35,26 @@ class Job:
         return self.runs[0].teacher
 
 
-def jobs_of(runs: Iterable[Run], *, per_pass: int, apart: Collection[str] = ()) -> list[Job]:
-    """Put students of one teacher that read the same tokens in the same order into one pass.
+def jobs_of(study: Study, runs: Iterable[Run], *, apart: Collection[str] = ()) -> list[Job]:
+    """Put students of one teacher that read the same tokens in the same order, and train alike, into one pass.
 
-    Which runs go together depends on the runs alone, neither on workers nor on what is done, so that whoever shares
-    a study cuts it the same way. Small students go together: the teacher's pass weighs most on them.
+    Which runs go together depends on the study alone, neither on workers nor on what is done, so that whoever shares
+    it cuts it the same way. Small students go together: the teacher's pass weighs most on them. Their losses and shapes
+    may differ.
 
     Args:
-        runs: The runs.
-        per_pass: Most students of a pass.
+        study: The study.
+        runs: Runs of it.
         apart: Ids of jobs to be cut into their runs, since one of several may be to blame for what befell all.
     """
     jobs: list[Job] = []
-    passes: dict[tuple[str, int, int], list[Run]] = defaultdict(list)
+    per_pass = study.limits.students_per_pass
+    passes: dict[tuple[str, int, int, TrainingConfig], list[Run]] = defaultdict(list)
     for run in runs:
         if run.teacher is None:
             jobs.append(Job(runs=(run,)))
         else:
-            passes[run.teacher.id, run.tokens, run.seed].append(run)
+            passes[run.teacher.id, run.tokens, run.seed, study.setup(run).training].append(run)
     for together in passes.values():
         ordered = sorted(together, key=lambda run: (run.layers, run.id))
         for first in range(0, len(ordered), per_pass):
@@ -76,14 +78,17 @@ def config_of(study: Study, job: Job, teacher: Path | None, *, checkpoint_every:
         checkpoint_every: Steps between checkpoints.
     """
     first = job.runs[0]
-    loss = study.loss if teacher is not None else replace(study.loss, mixing=0.0)
+
+    def student(run: Run) -> StudentConfig:
+        setup = study.setup(run)
+        loss = setup.loss if teacher is not None else replace(setup.loss, mixing=0.0)
+        return StudentConfig(name=run.id, model=replace(setup.family, layers=run.layers), seed=run.seed, loss=loss)
+
+    own = {"tokens": first.tokens, "order_seed": first.seed, "checkpoint_every": checkpoint_every}
     return RunConfig(
         data=study.data,
-        training=replace(study.training, tokens=first.tokens, order_seed=first.seed, checkpoint_every=checkpoint_every),
-        students=tuple(
-            StudentConfig(name=run.id, model=replace(study.family, layers=run.layers), seed=run.seed, loss=loss)
-            for run in job.runs
-        ),
+        training=replace(study.setup(first).training, **own),
+        students=tuple(student(run) for run in job.runs),
         teacher=None if teacher is None else TeacherConfig(path=str(teacher)),
         split=first.split,
     )

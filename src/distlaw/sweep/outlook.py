@@ -71,7 +71,7 @@ class Outlook:
 def outlook(study: Study, *, workers: int) -> Outlook:
     """Count a study."""
     runs = study.runs
-    jobs = jobs_of(runs, per_pass=study.limits.students_per_pass)
+    jobs = jobs_of(study, runs)
     estimator = assumed(study)
     seconds = {job.id: estimator.seconds(job) for job in jobs}
     total = sum(seconds.values())
@@ -82,7 +82,7 @@ def outlook(study: Study, *, workers: int) -> Outlook:
             asked[name].append(run)
     flops = {run: study.flops(run) for run in runs}
     saved = sum(
-        (len(job.runs) - 1) * study.shape(job.teacher.layers).forward_flops * job.runs[0].tokens
+        (len(job.runs) - 1) * study.shape(job.teacher).forward_flops * job.runs[0].tokens
         for job in jobs
         if job.teacher is not None
     )
@@ -105,7 +105,7 @@ def _share(
     study: Study, name: str, listed: Collection[Run], runs: dict[Run, tuple[str, ...]], flops: dict[Run, float]
 ) -> Share:
     own = [run for run in listed if runs[run][0] == name]
-    params = [study.shape(run.layers).n_params for run in listed]
+    params = [study.shape(run).n_params for run in listed]
     tokens = [run.tokens for run in listed]
     return Share(
         protocol=name,

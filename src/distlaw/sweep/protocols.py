@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from distlaw.costs import Architecture
 from distlaw.runs import one_line
@@ -83,6 +83,10 @@ class Protocol:
         baselines: Supervised runs of each student beside it: at equal `tokens`, and at equal `compute`, which is what
             the student and the teacher's forward passes cost.
         only_stronger: Leave out teachers that are smaller than the student and saw fewer tokens.
+        loss: What its distilled students have instead of the study's [loss], as loss = { mixing = 0.5 }.
+        training: What its students and their baselines have instead of the study's [training]; teachers are the
+            study's own.
+        family: What they have instead of the study's [family], as family = { aspect_ratio = 32 }.
     """
 
     students: Grid
@@ -92,6 +96,9 @@ class Protocol:
     teacher_seeds: tuple[int, ...] = (0,)
     baselines: tuple[Baseline, ...] = ()
     only_stronger: bool = False
+    loss: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    family: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "teacher_seeds"):
@@ -102,6 +109,8 @@ class Protocol:
                 raise ValueError(f"{name} must be different whole numbers of 0 or more, got {list(values)}")
         if self.baselines and self.teachers is None:
             raise ValueError("baselines are for students with teachers: this protocol has no teachers")
+        if self.loss and self.teachers is None:
+            raise ValueError("loss is for students with teachers: this protocol has no teachers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,57 +143,63 @@ class Run:
         return hash(self.id)
 
 
-def runs_of(
-    protocol: Protocol,
-    *,
-    settings: str,
-    nearest: Callable[[float], int],
-    shape: Shape,
-    steps: Callable[[float], int],
-) -> Iterator[Run]:
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What runs of one kind have in common: students, their baselines, or teachers.
+
+    Attributes:
+        settings: See `Run`.
+        nearest: Layers of the member nearest to N.
+        shape: Architecture of a member by its layers.
+        steps: Tokens rounded to whole steps; at least one.
+    """
+
+    settings: str
+    nearest: Callable[[float], int]
+    shape: Shape
+    steps: Callable[[float], int]
+
+    def models(self, grid: Grid) -> list[tuple[int, int]]:
+        """Layers and tokens of a grid's models."""
+        return [(layers, self.steps(D)) for layers, D in grid.models(self.nearest, self.shape)]
+
+
+def runs_of(protocol: Protocol, *, student: Kind, alone: Kind, teacher: Kind) -> Iterator[Run]:
     """Every run that a protocol asks for, teachers first; some may come twice.
 
     Args:
         protocol: The protocol.
-        settings: Hash of what all runs share.
-        nearest: Layers of the member nearest to N.
-        shape: Architecture of a member by its layers.
-        steps: Tokens rounded to whole steps; at least one.
+        student: Distilled students.
+        alone: Supervised ones.
+        teacher: Teachers.
 
     Raises:
         ValueError: The protocol asks for nothing.
     """
     found = False
-    students = [(layers, steps(D)) for layers, D in protocol.students.models(nearest, shape)]
     if protocol.teachers is None:
-        for layers, D in students:
+        for layers, D in alone.models(protocol.students):
             for seed in protocol.seeds:
                 found = True
-                yield Run(layers=layers, tokens=D, seed=seed, split="student", settings=settings)
+                yield Run(layers=layers, tokens=D, seed=seed, split="student", settings=alone.settings)
     else:
-        for T, D_T in [(layers, steps(D)) for layers, D in protocol.teachers.models(nearest, shape)]:
+        students = student.models(protocol.students)
+        for T, D_T in teacher.models(protocol.teachers):
             for teacher_seed in protocol.teacher_seeds:
-                teacher = Run(layers=T, tokens=D_T, seed=teacher_seed, split="teacher", settings=settings)
-                yield teacher
+                above = Run(layers=T, tokens=D_T, seed=teacher_seed, split="teacher", settings=teacher.settings)
+                yield above
                 for layers, D in students:
                     if protocol.only_stronger and layers >= T and D_T <= D:
                         continue
                     for seed in protocol.seeds:
                         found = True
-                        student = Run(
-                            layers=layers, tokens=D, seed=seed, split="student", settings=settings, teacher=teacher
-                        )
-                        yield student
-                        yield from _baselines(student, protocol.baselines, shape, steps)
+                        own = {"layers": layers, "seed": seed, "split": "student"}
+                        yield Run(**own, tokens=D, settings=student.settings, teacher=above)
+                        F_S, F_T = alone.shape(layers).forward_flops, teacher.shape(T).forward_flops
+                        lengths = {"tokens": D, "compute": alone.steps(D * (1 + F_T / (3 * F_S)))}
+                        for kind in protocol.baselines:
+                            yield Run(**own, tokens=lengths[kind], settings=alone.settings)
     if not found:
         raise ValueError(
             f"protocol '{one_line(protocol.name)}' asks for no run: its limits on tokens_per_param leave none"
         )
-
-
-def _baselines(student: Run, kinds: tuple[Baseline, ...], shape: Shape, steps: Callable[[float], int]) -> Iterator[Run]:
-    assert student.teacher is not None
-    F_S, F_T = shape(student.layers).forward_flops, shape(student.teacher.layers).forward_flops
-    for kind in kinds:
-        D = student.tokens if kind == "tokens" else steps(student.tokens * (1 + F_T / (3 * F_S)))
-        yield Run(layers=student.layers, tokens=D, seed=student.seed, split="student", settings=student.settings)

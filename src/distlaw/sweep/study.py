@@ -12,14 +12,14 @@ from typing import Any
 
 from distlaw.costs import Architecture, Family
 from distlaw.runs import one_line, parse_quantity, written_whole
-from distlaw.sweep.protocols import Protocol, Run, runs_of
+from distlaw.sweep.protocols import Kind, Protocol, Run, runs_of
 from distlaw.train.config import TrainingConfig, checked, toml_text
 from distlaw.train.data import DataConfig
 from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
 
 _SIZES = ("params", "tokens", "compute", "tokens_per_param", "least_tokens_per_param", "most_tokens_per_param")
-_OF_A_RUN = ("tokens", "order_seed", "checkpoint_every")
+_OF_EACH_RUN = {"family": ("layers", "width"), "training": ("tokens", "order_seed", "checkpoint_every"), "loss": ()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,41 @@ class Adaptive:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How a run is made, apart from its size, tokens, seed and teacher.
+
+    Attributes:
+        family: Shape of the models.
+        training: How they are trained.
+        loss: Loss, where there is a teacher.
+    """
+
+    family: ModelConfig
+    training: TrainingConfig
+    loss: LossConfig
+
+    def changed(self, protocol: Protocol) -> "Setup":
+        """This with what a protocol changes.
+
+        Raises:
+            ValueError: A key is unknown or set by each run, or a value is wrong.
+        """
+        found = {}
+        for table, owner in (("family", ModelConfig), ("training", TrainingConfig), ("loss", LossConfig)):
+            changes = getattr(protocol, table)
+            for name in changes:
+                if name in _OF_EACH_RUN[table]:
+                    raise ValueError(f"{table}.{name} is set by each run of a study; leave it out")
+            if "batch_tokens" in changes:
+                changes = {**changes, "tokens": changes["batch_tokens"]}  # any number that a run could have
+            try:
+                found[table] = checked(owner, {**asdict(getattr(self, table)), **changes})
+            except ValueError as error:
+                raise ValueError(f"{table}.{error}") from None
+        return Setup(**found)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Everything that decides a study's runs.
 
@@ -106,31 +141,75 @@ class Study:
             raise ValueError("protocols is empty: a study has at least one table [[protocols]]")
         if self.family.width is not None:
             raise ValueError("family.width: sizes of a study are members of the family; give aspect_ratio instead")
-        if self.training.batch_tokens % self.data.context:
-            raise ValueError(
-                f"training.batch_tokens ({self.training.batch_tokens}) must be a multiple of data.context"
-                f" ({self.data.context})"
-            )
+        for number, (protocol, setup) in enumerate(zip(self.protocols, self._changed, strict=True), start=1):
+            batch = setup.training.batch_tokens
+            if batch % self.data.context:
+                where = f"protocol '{one_line(protocol.name or number)}': " if protocol.training else ""
+                raise ValueError(
+                    f"{where}training.batch_tokens ({batch}) must be a multiple of data.context ({self.data.context})"
+                )
+
+    @property
+    def own(self) -> Setup:
+        """How runs are made where a protocol changes nothing."""
+        return Setup(family=self.family, training=self.training, loss=self.loss)
 
     @cached_property
     def settings(self) -> str:
-        """Hash of what all runs share and what decides their results."""
-        data, training = asdict(self.data), asdict(self.training)
+        """Hash of what decides results and is the same in all runs, where no protocol changes it."""
+        return self._settings(self.own)
+
+    def setup(self, run: Run) -> Setup:
+        """How a run is made."""
+        return self._setups[run.settings]
+
+    def shape(self, run: Run) -> Architecture:
+        """Architecture of a run's model."""
+        return self._shape(self.setup(run).family, run.layers)
+
+    @cached_property
+    def _changed(self) -> tuple[Setup, ...]:
+        """What each protocol makes of the study's own."""
+        found = []
+        for number, protocol in enumerate(self.protocols, start=1):
+            try:
+                found.append(self.own.changed(protocol))
+            except ValueError as error:
+                raise ValueError(f"protocol '{one_line(protocol.name or number)}': {error}") from None
+        return tuple(found)
+
+    @cached_property
+    def _setups(self) -> dict[str, Setup]:
+        """By the hash that runs carry."""
+        every = [self.own, *self._changed, *(replace(setup, loss=self.loss) for setup in self._changed)]
+        return {self._settings(setup): setup for setup in every}
+
+    def _settings(self, setup: Setup) -> str:
+        data = asdict(self.data)
         del data["paths"], data["tokenizer"]
-        for name in (*_OF_A_RUN, "keep", "log_every"):
-            del training[name]
-        family = asdict(self.family)
-        del family["layers"]
-        content = {"data": data, "training": training, "family": family, "loss": asdict(self.loss)}
+        tables = asdict(setup)
+        for name in ("layers", *_OF_EACH_RUN["training"], "keep", "log_every"):
+            tables["family"].pop(name, None)
+            tables["training"].pop(name, None)
+        content = {"data": data, **tables}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def shape(self, layers: int) -> Architecture:
-        """Architecture of a member of the family."""
-        return _shape(self.family, layers, self.data.vocab_size, self.data.context)
+    def _shape(self, family: ModelConfig, layers: int) -> Architecture:
+        return _shape(family, layers, self.data.vocab_size, self.data.context)
 
-    def nearest(self, N: float) -> int:
-        """Layers of the member whose N is nearest, by ratio."""
-        c = self.family
+    def kind(self, setup: Setup | None = None) -> Kind:
+        """What runs of one setup have in common; by default those where no protocol changes anything."""
+        setup = setup or self.own
+        batch = setup.training.batch_tokens
+        return Kind(
+            settings=self._settings(setup),
+            nearest=lambda N: self._nearest(setup.family, N),
+            shape=lambda layers: self._shape(setup.family, layers),
+            steps=lambda D: batch * max(round(D / batch), 1),
+        )
+
+    def _nearest(self, c: ModelConfig, N: float) -> int:
+        """Layers of the member of a family whose N is nearest, by ratio."""
         family = Family(
             aspect_ratio=c.aspect_ratio,
             d_head=c.head_size,
@@ -148,17 +227,12 @@ class Study:
         Raises:
             ValueError: The budget does not pay for one run.
         """
-        batch = self.training.batch_tokens
         found: dict[Run, dict[str, None]] = {}
-        for number, protocol in enumerate(self.protocols, start=1):
+        teacher = self.kind()
+        for number, (protocol, setup) in enumerate(zip(self.protocols, self._changed, strict=True), start=1):
             name = protocol.name or f"protocol {number}"
-            for run in runs_of(
-                protocol,
-                settings=self.settings,
-                nearest=self.nearest,
-                shape=self.shape,
-                steps=lambda D: batch * max(round(D / batch), 1),
-            ):
+            student, alone = self.kind(setup), self.kind(replace(setup, loss=self.loss))
+            for run in runs_of(protocol, student=student, alone=alone, teacher=teacher):
                 found.setdefault(run, {})[name] = None
         return self._affordable({run: tuple(names) for run, names in found.items()})
 
@@ -171,8 +245,8 @@ class Study:
 
     def flops(self, run: Run) -> float:
         """FLOPs of a run alone: 3 F D of the model, and F_T D of its teacher's forward passes (eq. 9)."""
-        own = 3 * self.shape(run.layers).forward_flops * run.tokens
-        return own + (self.shape(run.teacher.layers).forward_flops * run.tokens if run.teacher else 0.0)
+        own = 3 * self.shape(run).forward_flops * run.tokens
+        return own + (self.shape(run.teacher).forward_flops * run.tokens if run.teacher else 0.0)
 
     def _affordable(self, runs: dict[Run, tuple[str, ...]]) -> dict[Run, tuple[str, ...]]:
         """The cheapest runs that fit the budget together, each with its teacher."""
@@ -250,7 +324,7 @@ def write_study(study: Study, path: Path) -> None:
 def study_text(study: Study) -> str:
     """A study as TOML."""
     content = asdict(study)
-    for name in _OF_A_RUN:
+    for name in _OF_EACH_RUN["training"]:
         del content["training"][name]
     del content["family"]["layers"]
     return toml_text(content)
@@ -260,7 +334,7 @@ def _sizes(content: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes of grids as people write them, 546M for 546e6; and what a run sets is refused in [training]."""
     content = dict(content)
     training = content.get("training", {})
-    for name in _OF_A_RUN:
+    for name in _OF_EACH_RUN["training"]:
         if name in training:
             raise ValueError(f"training.{name} is set by each run of a study; leave it out")
     if isinstance(training, dict) and isinstance(batch := training.get("batch_tokens"), int):
