@@ -17,6 +17,7 @@ from distlaw.apps.options import WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 
 if TYPE_CHECKING:
+    from distlaw.sweep.adaptive import Choices
     from distlaw.sweep.drive import Outcome
     from distlaw.sweep.local import Executor
     from distlaw.sweep.protocols import Run
@@ -53,6 +54,31 @@ def run_study(found: "Study", out: str, where: Where, *, json: bool) -> int:
         where: Where jobs are done.
         json: Print JSON.
     """
+    outcome, _, choices = do_study(found, out, where)
+    if json:
+        print_json({"study": out, **vars(outcome), "adaptive": choices})
+    else:
+        from distlaw.report.study_tables import choices_table, outcome_lines
+
+        for line in outcome_lines(outcome, study=out):
+            console().print(line, markup=False, soft_wrap=True)
+        if choices is not None:
+            console().print(choices_table(choices))
+    print_warnings(outcome.notes)
+    return 1 if outcome.failed else 0
+
+
+def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, Choices | None]":
+    """Run a study, showing how far it is; gives how it ended, its state, and how runs were chosen if they were.
+
+    Args:
+        found: The study.
+        out: Its folder or URL.
+        where: Where jobs are done.
+
+    Raises:
+        ValueError: The study, its data or its folder will not do.
+    """
     from distlaw.sweep.adaptive import choose_and_run
     from distlaw.sweep.drive import Driver, begin, require_data
 
@@ -79,18 +105,7 @@ def run_study(found: "Study", out: str, where: Where, *, json: bool) -> int:
         finally:
             hands.close()
     assert outcome is not None
-    content = {"study": out, **vars(outcome), "adaptive": choices}
-    if json:
-        print_json(content)
-    else:
-        from distlaw.report.study_tables import choices_table, outcome_lines
-
-        for line in outcome_lines(outcome, study=out):
-            console().print(line, markup=False, soft_wrap=True)
-        if choices is not None:
-            console().print(choices_table(choices))
-    print_warnings(outcome.notes)
-    return 1 if outcome.failed else 0
+    return outcome, driver.state, choices
 
 
 def _executor(where: Where, out: str, processes: int) -> "Executor":

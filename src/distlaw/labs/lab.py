@@ -1,7 +1,7 @@
 """What a lab is: a claim, the runs that it needs if any, and a function from a place to work in to findings."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ class Bench:
         seed: First of its seeds.
         out: The lab's own folder, in which it may keep what an interrupted lab goes on from.
         cache: Folder of prepared data.
-        records: Records of the runs of its study, by `Run.id`; see `distlaw.sweep`.
+        study: The lab's study, if it has one.
+        records: Records of its runs, by `Run.id`.
+        models: Where a run's model lies, by `Run.id`, as `distlaw evaluate` takes it.
         progress: Called with what is being done, how much of it is done, and of how much.
     """
 
@@ -28,7 +30,9 @@ class Bench:
     seed: int = 0
     out: Path
     cache: Path
-    records: Mapping[str, Mapping[str, Any]]
+    study: "Study | None" = None
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, Path] = field(default_factory=dict)
     progress: Callable[[str, float, float], None] = lambda _what, _done, _all: None
 
 
@@ -41,7 +45,7 @@ class Lab:
         about: The claim, in a line.
         source: Section, figure or table of arXiv 2502.08606, or another paper, that the claim is from.
         examine: Does what needs no study, and says what was found.
-        study: The runs that it reads, by preset and first seed; None: it trains nothing, or only what `examine` does.
+        study: The runs that it reads, by preset and first seed; None: it has none.
     """
 
     name: str
