@@ -77,9 +77,7 @@ def read_outcome(folder: Path) -> Outcome:
         content = json.loads(path.read_text(encoding="utf-8"))
         findings = Findings(
             findings=tuple(_finding(entry) for entry in content["findings"]),
-            tables=tuple(
-                Table(title=t["title"], columns=tuple(t["columns"]), rows=_rows(t)) for t in content["tables"]
-            ),
+            tables=tuple(_table(entry) for entry in content["tables"]),
             charts=tuple(_chart(entry) for entry in content["charts"]),
             notes=tuple(content["notes"]),
         )
