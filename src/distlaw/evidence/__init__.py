@@ -4,6 +4,7 @@ from distlaw.evidence.against_supervised import AgainstSupervised, Crossing, Due
 from distlaw.evidence.answer import LEVEL, CannotSay
 from distlaw.evidence.capacity_gap import CapacityGap, StudentGap, capacity_gap
 from distlaw.evidence.cells import Cells, gather
+from distlaw.evidence.choices import Choice, Choices, choose_teachers
 from distlaw.evidence.extrapolation import Extrapolation, extrapolate
 from distlaw.evidence.forms import FormScore, FormScores, score_forms
 from distlaw.evidence.noise import SeedNoise, Spread, seed_noise
@@ -18,6 +19,8 @@ __all__ = [
     "CapacityGap",
     "CellWorth",
     "Cells",
+    "Choice",
+    "Choices",
     "Constancy",
     "Crossing",
     "Duel",
@@ -32,6 +35,7 @@ __all__ = [
     "TokenWorths",
     "against_supervised",
     "capacity_gap",
+    "choose_teachers",
     "examine",
     "extrapolate",
     "gather",

@@ -11,6 +11,7 @@ from distlaw.evidence.alone import Alone, learn_alone, noisy_losses
 from distlaw.evidence.answer import CannotSay
 from distlaw.evidence.capacity_gap import CapacityGap, capacity_gap
 from distlaw.evidence.cells import Cells, distinct, gather
+from distlaw.evidence.choices import Choices, choose_teachers
 from distlaw.evidence.extrapolation import Extrapolation, extrapolate
 from distlaw.evidence.forms import FormScores, score_forms
 from distlaw.evidence.left_out import mean_by, predict_left_out, with_form
@@ -44,6 +45,7 @@ class Evidence:
         token_worth: Kappa, cell by cell, and whether it is constant.
         capacity_gap: Whether a stronger teacher makes a worse student.
         against: Distillation against supervised training, as it ran and as the laws say.
+        choices: The teachers that the planner chooses for students its law has not seen, and what that cost.
     """
 
     runs: int
@@ -59,6 +61,7 @@ class Evidence:
     token_worth: TokenWorths | CannotSay
     capacity_gap: CapacityGap | CannotSay
     against: AgainstSupervised | CannotSay
+    choices: Choices | CannotSay
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON: NaN is None, infinity the word, a question without an answer `{"cannot_say": reason}`."""
@@ -112,7 +115,7 @@ def examine(
         why = fit if isinstance(fit, CannotSay) else CannotSay(because="no run has a teacher")
         nothing = {"forms": {"teacher": why}, "form": "", "through_loss": dict.fromkeys(TERMS, why)}
         coefficients = why if isinstance(fit, CannotSay) else _coefficients(fit)
-        return Evidence(**common, **nothing, supervised=coefficients, token_worth=why, against=why)
+        return Evidence(**common, **nothing, supervised=coefficients, token_worth=why, against=why, choices=why)
     law = fit.law
     assert isinstance(law, SupervisedLaw)
     used = known_noise or scatter_as_noise(fit.residuals, fit.theta.size)
@@ -127,6 +130,8 @@ def examine(
     tell("worth of a distilled token")
     alone = learn_alone(cells, fit, used, draws=resamples, seed=seed)
     losses = noisy_losses(taught, used, draws=resamples, seed=seed)
+    tell("the planner's choices")
+    choices = choose_teachers(runs, taught, alone, losses, prices=read_prices(runs), form=form, spec=spec)
     return Evidence(
         **common,
         supervised=_coefficients(fit),
@@ -135,6 +140,7 @@ def examine(
         through_loss=terms,
         token_worth=token_worths(taught, alone, losses),
         against=_against(distilled, taught, member, alone, losses, runs, law, form, spec),
+        choices=choices,
     )
 
 

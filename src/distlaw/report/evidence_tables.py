@@ -12,6 +12,7 @@ from distlaw.evidence import (
     AgainstSupervised,
     CannotSay,
     CapacityGap,
+    Choices,
     Duel,
     Evidence,
     Extrapolation,
@@ -98,6 +99,7 @@ def _sections(e: Evidence) -> Iterator[_Section]:
     yield _token_worth(e.token_worth)
     yield _capacity_gap(e.capacity_gap)
     yield _against(e.against)
+    yield _choices(e.choices)
 
 
 def _noise(found: SeedNoise | CannotSay) -> _Section:
@@ -391,6 +393,42 @@ def _against(found: AgainstSupervised | CannotSay) -> _Section:
             )
         )
     return _Section(question, sentences, summary + sheets)
+
+
+def _choices(found: Choices | CannotSay) -> _Section:
+    question = "Which teacher does the planner choose, and what does its choice cost?"
+    if isinstance(found, CannotSay):
+        return _cannot(question, found)
+    right = sum(c.regret["planner"] == 0 for c in found.choices)
+    costs = ", ".join(
+        f"{policy} {found.mean_regret[policy]:.4f} ({_between(found.intervals[policy], '.4f')})"
+        for policy in found.mean_regret
+    )
+    sentences = [
+        f"Asked for a student of a size that its law ({found.form}) has not seen, with the study's teachers or none to"
+        f" choose from at equal tokens, the planner takes the best one for {right} of {len(found.choices)} students.",
+        f"Mean loss above that of the best choice, in nats, by rule: {costs}.",
+    ]
+    rows = [
+        (
+            format_quantity(c.student_params),
+            format_quantity(c.student_tokens),
+            str(c.teachers),
+            _teacher(c.chosen),
+            _teacher(c.best),
+            f"{c.predicted:.4f}",
+            f"{c.loss:.4f}",
+            f"{c.best_loss:.4f}",
+            _between(c.interval, "+.4f"),
+        )
+        for c in found.choices
+    ]
+    columns = ("student", "tokens", "teachers", "chosen", "best", "promised", "came", "best came", "regret, 90 %")
+    return _Section(question, sentences, [_Sheet("Teachers by their loss, students by theirs, nats", columns, rows)])
+
+
+def _teacher(loss: float) -> str:
+    return "none" if np.isnan(loss) else f"{loss:.3f}"
 
 
 def _disagreements(title: str, duels: tuple[Duel, ...]) -> _Sheet:
