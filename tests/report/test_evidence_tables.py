@@ -7,6 +7,7 @@ from rich.console import Console
 
 from distlaw.evidence import CannotSay
 from distlaw.report.evidence_tables import evidence_markdown, evidence_tables
+from distlaw.sweep.adaptive import Choices, Round
 
 QUESTIONS = (
     "How far do seeds scatter?",
@@ -17,6 +18,7 @@ QUESTIONS = (
     "What is a distilled token worth, and is that one number?",
     "Does a stronger teacher make a worse student (the capacity gap)?",
     "When does distilling beat supervised training, and do the laws say so?",
+    "Which teacher does the planner choose, and what does its choice cost?",
 )
 
 
@@ -35,6 +37,18 @@ def test_every_question_has_an_answer_before_its_tables(evidence):
         answer = part.split("\n")[2]
         assert answer.endswith(".")
         assert "|" not in answer
+
+
+def test_an_adaptive_study_says_first_what_it_saved(evidence):
+    rounds = tuple(
+        Round(done=n, flops=f, prediction=p, deviation=d, chosen=c)
+        for n, f, p, d, c in ((0, 0.0, None, None, 13), (16, 2e13, 2.21, 0.03, 8), (26, 3e13, 2.2, 0.018, 0))
+    )
+    choices = Choices(rounds=rounds, reason="known", flops=3e13, all_flops=12e13)
+    text = evidence_markdown(evidence, choices=choices)
+    assert text.split("\n## ")[1].startswith("What did choosing runs save?\n\n26 runs for 3e+13 FLOPs, 75% less than")
+    assert "put at 2.2000 ± 0.0180 nats" in text
+    assert "| 2 | 16 | 2e+13 | 2.2100 | 0.0300 | 8 |" in text
 
 
 def test_markdown_tables_are_whole(evidence):

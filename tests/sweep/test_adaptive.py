@@ -3,7 +3,8 @@ import pytest
 from tests.sweep.simulate import SMALL
 
 from distlaw.laws import PeakedTokensLaw, SupervisedLaw
-from distlaw.sweep.adaptive import choose_and_run
+from distlaw.sweep.adaptive import choose_and_run, read_choices, write_choices
+from distlaw.sweep.store import Store
 from distlaw.sweep.study import study_of
 
 TRUE = SupervisedLaw(E=1.5, A=30.0, B=400.0, alpha=0.35, beta=0.4, gamma=0.8)
@@ -84,6 +85,32 @@ def test_the_budget_is_kept(law):
     assert choices is not None
     assert choices.reason == "budget"
     assert choices.flops <= budget
+
+
+def test_a_study_that_goes_on_remembers_its_batches(law):
+    text = TEXT.replace("deviation = 0.02\nbatch = 6", "deviation = 0.014\nbatch = 2")
+    study, done, told = study_of(text, "x"), {}, []
+
+    def run(runs, left=None):
+        if left is not None and not left:
+            return None
+        if left:
+            left.pop()
+        everything = dict.fromkeys(one for r in runs for one in (r.teacher, r) if one is not None)
+        done.update(records_of(study, everything, law))
+        return done
+
+    left = [1, 1, 1]
+    assert choose_and_run(study, lambda runs: run(runs, left), telling=told.append) is None
+    store = Store("memory://choices")
+    write_choices(store, told[-1])
+    assert read_choices(store) == told[-1]
+    assert told[-1].reason == ""
+    assert len(told[-1].rounds) == 3
+    again = choose_and_run(study, run, before=read_choices(store), telling=told.append)
+    assert again is not None
+    assert [step.done for step in again.rounds] == sorted({step.done for one in told for step in one.rounds})
+    assert read_choices(Store("memory://nothing")) is None
 
 
 def test_a_study_that_is_stopped_chooses_no_more():

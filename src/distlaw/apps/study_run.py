@@ -79,7 +79,7 @@ def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, C
     Raises:
         ValueError: The study, its data or its folder will not do.
     """
-    from distlaw.sweep.adaptive import choose_and_run
+    from distlaw.sweep.adaptive import choose_and_run, read_choices, write_choices
     from distlaw.sweep.drive import Driver, begin, require_data
 
     cache = where.cache.expanduser().resolve()
@@ -101,7 +101,11 @@ def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, C
                     outcome = driver.run(runs)
                     return None if outcome.ended == "stopped" else driver.state.records
 
-                choices = choose_and_run(found, do, telling=_tell)
+                def tell(so_far: "Choices") -> None:
+                    write_choices(store, so_far)
+                    _tell(so_far)
+
+                choices = choose_and_run(found, do, before=read_choices(store), telling=tell)
         finally:
             hands.close()
     assert outcome is not None
@@ -124,7 +128,8 @@ def _executor(where: Where, out: str, processes: int) -> "Executor":
     )
 
 
-def _tell(step: Any) -> None:  # noqa: ANN401
+def _tell(so_far: "Choices") -> None:
+    step = so_far.rounds[-1]
     known = "" if step.deviation is None else f", target {step.prediction:.4f} ± {step.deviation:.4f} nats"
     print(f"{step.done} runs, {step.flops:.3g} FLOPs{known}: {step.chosen} more", file=sys.stderr, flush=True)
 

@@ -11,15 +11,17 @@ from distlaw.runs import one_line, written_whole
 
 if TYPE_CHECKING:
     from distlaw.evidence import Evidence
+    from distlaw.sweep.adaptive import Choices
 
 
-def write_evidence(evidence: "Evidence", folder: Path, *, title: str) -> None:
+def write_evidence(evidence: "Evidence", folder: Path, *, title: str, choices: "Choices | None" = None) -> None:
     """Write report.md, its figures and evidence.json.
 
     Args:
         evidence: What a study says.
         folder: Where to; made if need be.
         title: Of the page.
+        choices: How runs were chosen, in an adaptive study.
 
     Raises:
         ValueError: The folder cannot be made or written to.
@@ -28,7 +30,7 @@ def write_evidence(evidence: "Evidence", folder: Path, *, title: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--out '{one_line(folder)}' cannot be made ({error.strerror})") from None
-    text = [evidence_markdown(evidence, title=title)]
+    text = [evidence_markdown(evidence, title=title, choices=choices)]
     for name, figure in evidence_figures(evidence).items():
         save_figure(figure, folder / f"{name}.png")
         text.append(f"![{name}]({name}.png)\n")

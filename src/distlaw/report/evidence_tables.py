@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group
@@ -23,6 +24,9 @@ from distlaw.evidence import (
 )
 from distlaw.report.tables import new_table
 from distlaw.runs import format_quantity
+
+if TYPE_CHECKING:
+    from distlaw.sweep.adaptive import Choices as RunChoices
 
 _MOST_DISAGREEMENTS = 10
 _TERMS = {"teacher_params": "size", "teacher_tokens": "tokens"}
@@ -52,10 +56,10 @@ class _Section:
     sheets: list[_Sheet]
 
 
-def evidence_tables(evidence: Evidence) -> Group:
-    """Every question with its answer and tables, for a terminal."""
+def evidence_tables(evidence: Evidence, choices: "RunChoices | None" = None) -> Group:
+    """Every question with its answer and tables, for a terminal; `choices` are those of an adaptive study."""
     parts: list[Text | Table] = [Text(_head(evidence))]
-    for section in _sections(evidence):
+    for section in _sections(evidence, choices):
         parts += [Text(), Text(section.question, style="bold"), *(Text(line) for line in section.sentences)]
         for sheet in section.sheets:
             table = new_table(sheet.title, *sheet.columns)
@@ -65,10 +69,12 @@ def evidence_tables(evidence: Evidence) -> Group:
     return Group(*parts)
 
 
-def evidence_markdown(evidence: Evidence, *, title: str = "What the study says") -> str:
+def evidence_markdown(
+    evidence: Evidence, *, title: str = "What the study says", choices: "RunChoices | None" = None
+) -> str:
     """The same as a markdown page: each question, the answer in sentences, and the tables behind it."""
     lines = [f"# {title}", "", _head(evidence)]
-    for section in _sections(evidence):
+    for section in _sections(evidence, choices):
         lines += ["", f"## {section.question}", "", " ".join(section.sentences)]
         for sheet in section.sheets:
             lines += ["", f"*{sheet.title}*", ""]
@@ -90,7 +96,9 @@ def _head(e: Evidence) -> str:
     )
 
 
-def _sections(e: Evidence) -> Iterator[_Section]:
+def _sections(e: Evidence, choices: "RunChoices | None") -> Iterator[_Section]:
+    if choices is not None:
+        yield _saved(choices)
     yield _noise(e.noise)
     yield _supervised(e)
     yield _extrapolation(e.extrapolation)
@@ -100,6 +108,32 @@ def _sections(e: Evidence) -> Iterator[_Section]:
     yield _capacity_gap(e.capacity_gap)
     yield _against(e.against)
     yield _choices(e.choices)
+
+
+def _saved(found: "RunChoices") -> _Section:
+    why = {"known": "the target was known well enough", "budget": "the budget was spent"}
+    why |= {"nothing left": "nothing was left to run", "": "it was stopped; it is not done"}
+    last = found.rounds[-1]
+    known = (
+        "" if last.deviation is None else f" The target is put at {last.prediction:.4f} ± {last.deviation:.4f} nats."
+    )
+    sentences = [
+        f"{last.done} runs for {found.flops:.3g} FLOPs, {1 - found.flops / found.all_flops:.0%} less than the full grid"
+        f" of {found.all_flops:.3g}; it ended since {why[found.reason]}.{known}"
+    ]
+    rows = [
+        (
+            str(number),
+            str(step.done),
+            f"{step.flops:.3g}",
+            "-" if step.prediction is None else f"{step.prediction:.4f}",
+            "-" if step.deviation is None else f"{step.deviation:.4f}",
+            str(step.chosen),
+        )
+        for number, step in enumerate(found.rounds, start=1)
+    ]
+    columns = "batch", "runs done", "FLOPs", "target, nats", "deviation", "chosen next"
+    return _Section("What did choosing runs save?", sentences, [_Sheet("Batches", columns, rows)])
 
 
 def _noise(found: SeedNoise | CannotSay) -> _Section:

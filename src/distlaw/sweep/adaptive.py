@@ -1,7 +1,8 @@
 """Adaptive studies: after each batch fit, and let `suggest` choose the next, until the target is known well enough."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,10 @@ from distlaw.laws.base import StudentLaw, TeacherLaw
 from distlaw.runs import Runs
 from distlaw.sweep.collect import collect
 from distlaw.sweep.protocols import Run
+from distlaw.sweep.store import Store
 from distlaw.sweep.study import Adaptive, Study
+
+CHOICES = "choices.json"
 
 _MORE = 3  # runs above the number of coefficients before a fit is tried
 _NO_RUNS = {name: np.array([]) for name in ("student_params", "student_tokens", "student_loss")}
@@ -43,8 +47,8 @@ class Choices:
     """How an adaptive study went.
 
     Attributes:
-        rounds: In order.
-        reason: Why it ended: known, budget, or nothing left.
+        rounds: In order; a batch that was begun before the study was stopped is one of them.
+        reason: Why it ended: known, budget, or nothing left; empty while it goes on.
         flops: FLOPs spent.
         all_flops: FLOPs of the full grid.
     """
@@ -55,18 +59,34 @@ class Choices:
     all_flops: float
 
 
+def read_choices(store: Store) -> Choices | None:
+    """How an adaptive study has gone so far; None where it is none, or nobody knows."""
+    try:
+        content = json.loads(store.read(CHOICES) or b"")
+        return Choices(**{**content, "rounds": tuple(Round(**entry) for entry in content["rounds"])})
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def write_choices(store: Store, choices: Choices) -> None:
+    """Write down how it goes, for `study report`."""
+    store.write(CHOICES, json.dumps(asdict(choices), indent=1).encode())
+
+
 def choose_and_run(
     study: Study,
     run: Callable[[Collection[Run]], Mapping[str, Mapping[str, Any]] | None],
     *,
-    telling: Callable[[Round], None] = lambda _round: None,
+    before: Choices | None = None,
+    telling: Callable[[Choices], None] = lambda _choices: None,
 ) -> Choices | None:
     """Run a study by what its runs tell.
 
     Args:
         study: A study with a table [adaptive].
         run: Does runs and gives the study's records; None when it was asked to stop.
-        telling: Called before each batch.
+        before: How it went before it was stopped.
+        telling: Called before each batch with how it went so far.
 
     Returns:
         How it went; None when it was stopped. The same command goes on from what is done.
@@ -75,7 +95,7 @@ def choose_and_run(
     assert goal is not None
     everything = dict(replace(study, limits=replace(study.limits, compute=float("inf"))).runs)
     every_flops = sum(study.flops(one) for one in everything)
-    rounds: list[Round] = []
+    rounds = [] if before is None else list(before.rounds)
     records = run([])
     while records is not None:
         done = [one for one in everything if one.id in records]
@@ -87,15 +107,15 @@ def choose_and_run(
         chosen, reason = _next(study, goal, table, fit, [one for one in everything if one.id not in records], left)
         if deviation is not None and deviation <= goal.deviation:
             chosen, reason = [], "known"
-        rounds.append(
-            Round(done=len(done), flops=spent, prediction=prediction, deviation=deviation, chosen=len(chosen))
-        )
-        telling(rounds[-1])
+        step = Round(done=len(done), flops=spent, prediction=prediction, deviation=deviation, chosen=len(chosen))
+        rounds = [*(earlier for earlier in rounds if earlier.done < step.done), step]
+        so_far = Choices(rounds=tuple(rounds), reason=reason, flops=spent, all_flops=every_flops)
+        telling(so_far)
         if not chosen:
-            return Choices(rounds=tuple(rounds), reason=reason, flops=spent, all_flops=every_flops)
-        before = len(records)
+            return so_far
+        known = len(records)
         records = run(chosen)
-        if records is not None and len(records) == before:  # all of them failed
+        if records is not None and len(records) == known:  # all of them failed
             everything = {one: names for one, names in everything.items() if one not in chosen}
     return None
 

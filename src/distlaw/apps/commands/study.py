@@ -187,20 +187,25 @@ def report(
     from distlaw.report.evidence_tables import evidence_tables
     from distlaw.runs import read_runs, write_runs
 
+    choices = None
     if Path(source).is_file():
         runs, notes, about = read_runs(Path(source)), [], Path(source).name
     else:
         require_training()
+        from distlaw.sweep.adaptive import read_choices
+        from distlaw.sweep.store import Store
+
         runs, notes, about = _table(source)
+        choices = read_choices(Store(source))
     tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     found = examine(runs, seed=seed, resamples=resamples, progress=tell)
-    write_evidence(found, out, title=f"Study: {about}")
+    write_evidence(found, out, title=f"Study: {about}", choices=choices)
     write_runs(runs, out / "runs.csv")
     notes += _write_law(runs, found.form, out / "law.json", about, seed)
     if json:
         print_json(found.as_dict())
     else:
-        console().print(evidence_tables(found))
+        console().print(evidence_tables(found, choices))
     print_warnings(notes)
 
 
