@@ -88,7 +88,7 @@ def test_the_budget_is_kept(law):
 
 
 def test_a_study_that_goes_on_remembers_its_batches(law):
-    text = TEXT.replace("deviation = 0.02\nbatch = 6", "deviation = 0.014\nbatch = 2")
+    text = TEXT.replace("deviation = 0.02\nbatch = 6", "deviation = 0.004\nbatch = 2")
     study, done, told = study_of(text, "x"), {}, []
 
     def run(runs, left=None):
