@@ -1,5 +1,6 @@
 """Real trainings in real processes, and what befalls them."""
 
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,8 @@ from distlaw.sweep.state import record_name
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import study_of, study_text
 from distlaw.sweep.worker import Task
+
+long = pytest.mark.skipif("DISTLAW_LONG_TESTS" not in os.environ, reason="takes minutes; `make test-long` runs it")
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +106,19 @@ def test_a_study_behind_a_url_trains_in_scratch_and_uploads(table, cache):
     assert sum(name.endswith("export/model.safetensors") for name in files) == len(table)
     assert not [name for name in files if "/checkpoints/" in name]
     memory.store.clear()
+
+
+@long
+def test_a_study_in_an_object_store_gives_the_same_losses(table, s3, cache):
+    study, url = small(), f"{s3}/study"
+    with contextlib.closing(LocalPool(2)) as two:  # processes that see the store through the network
+        same(run(study, url, two, cache), table)
+    store = Store(url)
+    assert store.local is None
+    files = store._fs.find("bucket")
+    assert sum(name.endswith("export/model.safetensors") for name in files) == len(table)
+    assert not [name for name in files if "/checkpoints/" in name]
+    assert store.names("leases") == []
 
 
 def test_a_teacher_with_a_flipped_bit_is_trained_again(table, pool, cache, tmp_path):
@@ -243,7 +259,7 @@ def test_a_command_that_is_asked_to_stop_leaves_checkpoints_and_resume_goes_on(t
     same(read_runs(tmp_path / "runs.csv"), table)
 
 
-@pytest.mark.skipif("DISTLAW_LONG_TESTS" not in os.environ, reason="takes minutes; `make test-long` runs it")
+@long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
 def test_twenty_kills_change_nothing(tmp_path):
     """On `nano`: workers and drivers killed at random, mid-run and mid-write, until twenty have been."""

@@ -6,10 +6,12 @@ import pytest
 from distlaw.sweep.store import Store
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path):
     if request.param == "local":
         return Store(str(tmp_path / "study"))
+    if request.param == "s3":
+        return Store(f"{request.getfixturevalue('s3')}/{tmp_path.name}")
     import fsspec
 
     fsspec.filesystem("memory").store.clear()
@@ -64,7 +66,7 @@ def test_a_folder_goes_up_and_comes_down(store, tmp_path):
     there = store.download("jobs/a", tmp_path / "scratch" / "a")
     assert (there / "export" / "weights").read_bytes() == b"w"
     if store.local is None:
-        with pytest.raises(ValueError, match="'memory://study/jobs/b' is not there"):
+        with pytest.raises(ValueError, match="/jobs/b' is not there"):
             store.download("jobs/b", tmp_path / "scratch" / "b")
 
 
