@@ -60,10 +60,12 @@ def places(folder: Path, name: str) -> list[str]:
     return ["--out", str(folder / name), "--cache", str(folder / "cache")]
 
 
-def torchrun(words: list[str], ranks: int = 2) -> subprocess.CompletedProcess:
+def torchrun(
+    words: list[str], ranks: int = 2, program: tuple[str, ...] = ("-m", "distlaw")
+) -> subprocess.CompletedProcess:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    return subprocess.run([*launch, "-m", "distlaw", *words], env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run([*launch, *program, *words], env=env, capture_output=True, text=True, timeout=300)
 
 
 def losses(folder: Path):
@@ -115,3 +117,36 @@ def test_ranks_that_cannot_share_a_batch_are_told_so(study):
     done = torchrun([*words, *places(folder, "three"), "--set", "training.batch_tokens=160"], ranks=2)
     assert done.returncode != 0
     assert "batch_tokens (160) hold 5 blocks, which 2 ranks cannot share" in done.stderr
+
+
+LATE = """
+import os, sys, time
+from contextlib import contextmanager
+from distlaw.apps.cli import main
+from distlaw.train import loop
+
+rank, own, written = int(os.environ["RANK"]), loop._require_own, loop.write_config
+
+def require_own(out, config):
+    time.sleep(2 * rank)  # the second looks while the first is writing
+    own(out, config)
+
+def write_config(config, path):
+    (path.parent / ".distlaw-half-written.toml").write_text("")
+    time.sleep(4)
+    (path.parent / ".distlaw-half-written.toml").unlink()
+    written(config, path)
+
+loop._require_own, loop.write_config = require_own, write_config
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_that_comes_late_finds_its_new_directory_as_the_others_did(study):
+    folder, _ = study
+    (folder / "late.py").write_text(LATE)
+    words = ["train", str(folder / "teacher.toml"), *places(folder, "late"), "--set", "training.tokens=512"]
+    done = torchrun(words, program=(str(folder / "late.py"),))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "late" / "record.json").exists()
