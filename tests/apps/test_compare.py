@@ -5,7 +5,6 @@ import pytest
 
 from distlaw.apps.cli import main
 from distlaw.fit import compare as module
-from distlaw.fit import compare_forms
 from distlaw.laws import PeakedTokensLaw, published
 from distlaw.runs import Runs, write_runs
 
@@ -203,7 +202,6 @@ def test_compare_of_distillation_forms(table, command, monkeypatch, tmp_path):
     assert "loss of 1B on 40B, teacher 2.2" in " ".join(out.split())
     assert "Functional forms by held-out error, folds: student (4)" in out
     assert "no capacity gap" in out
-    assert compare_forms is module.compare_forms
 
 
 def test_compare_exits_with_1_when_nothing_converges(table, command, monkeypatch):

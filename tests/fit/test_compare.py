@@ -4,16 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distlaw.fit import compare as module
-from distlaw.fit.compare import (
-    CHINCHILLA_COMPUTE,
-    Limits,
-    check_limits,
-    compare,
-    compare_forms,
-    leave_one_teacher_out,
-)
+from distlaw.fit import compare as laid_out
+from distlaw.fit import form_scores as module
+from distlaw.fit.compare import CHINCHILLA_COMPUTE, compare
 from distlaw.fit.fit import NOT_CONVERGED, FitSpec
+from distlaw.fit.form_scores import Limits, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.holdout import Fold, leave_one_out, rolling_folds
 from distlaw.laws import EffectiveTokensLaw, PeakedTokensLaw, SupervisedLaw, published
 from distlaw.runs import Runs, read_runs
@@ -53,7 +48,7 @@ def supervised():
 @pytest.fixture(scope="module")
 def distilled():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ALL_FORMS", ("peaked-tokens", "effective-tokens", "effective-tokens-best-teacher"))
+        patch.setattr(laid_out, "_ALL_FORMS", ("peaked-tokens", "effective-tokens", "effective-tokens-best-teacher"))
         calls = []
         spec = replace(QUICK, form="peaked-tokens")
         progress = lambda *counts: calls.append(counts)  # noqa: E731

@@ -11,7 +11,7 @@ from distlaw.evidence.cells import gather
 from distlaw.evidence.left_out import with_form
 from distlaw.evidence.noise import SeedNoise
 from distlaw.fit import NOT_CONVERGED, FitResult, FitSpec, fit_law, score
-from distlaw.fit.compare import HELD
+from distlaw.fit.form_scores import HELD
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs, predict_runs
 

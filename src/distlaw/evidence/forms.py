@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from distlaw.evidence.answer import LEVEL, CannotSay
 from distlaw.evidence.left_out import resampled_mean
 from distlaw.fit import Comparison, FitSpec, compare_forms, leave_one_teacher_out, rolling_folds
-from distlaw.fit.compare import HELD
+from distlaw.fit.form_scores import HELD
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from distlaw.evidence.answer import CannotSay
 from distlaw.fit import NOT_CONVERGED, FitSpec, fit_law, leave_one_teacher_out
-from distlaw.fit.compare import HELD
+from distlaw.fit.form_scores import HELD
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs, predict_runs
 

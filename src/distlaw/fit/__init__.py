@@ -1,7 +1,8 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
-from distlaw.fit.compare import Comparison, Report, check_limits, compare_forms, leave_one_teacher_out
+from distlaw.fit.compare import Report
 from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.form_scores import Comparison, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.forms import FORMS, Form
 from distlaw.fit.holdout import (
     HeldOut,

@@ -1,90 +1,43 @@
 """Fits side by side: losses, exponents, IsoFLOP parabolas against the law, functional forms; same runs, same folds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distlaw.fit.fit import NOT_CONVERGED, FitResult, FitSpec, fit_law
-from distlaw.fit.forms import FORMS, Law
-from distlaw.fit.holdout import Fold, cross_validate, leave_one_out, rolling_folds
+from distlaw.fit.form_scores import (
+    HELD,
+    LEVEL,
+    NO_INTERVAL,
+    Array,
+    Comparison,
+    Interval,
+    Labels,
+    Progress,
+    Ticker,
+    cross,
+    free_coefficients,
+    interval_of,
+    leave_one_teacher_out,
+    resampled_means,
+    scores_of,
+)
+from distlaw.fit.forms import FORMS
+from distlaw.fit.holdout import Fold, leave_one_out, rolling_folds
 from distlaw.fit.isoflop import Allocation, Profile, compute_of_each, fit_allocation, fit_profiles, refusals
 from distlaw.fit.objective import LOSSES
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 
-Array = NDArray[np.float64]
-Interval = tuple[float, float]
-Labels = list[tuple[str, NDArray]]
-Progress = Callable[[int, int], None]
-
 FOLDS = ("rolling", "teacher", "student")
 CHINCHILLA_COMPUTE = 5.76e23
 """FLOPs of Chinchilla and Gopher (arXiv 2203.15556), at which fits of that law are compared."""
-HELD = " + consistency"
-"""After the name of a form that is held to infinite-data consistency (appendix E.6)."""
 
-_LEVEL = 0.9
-_NO_INTERVAL = (float("nan"), float("nan"))
-_FOLD_RESAMPLES = 2000
-_GAP = 1e-4  # nats; a shallower dip in L_T is rounding, not a best teacher
-_WEAKEST = 1e6  # nats, for a teacher as good as random
 _ALL_FORMS = (
     *(form.name for form in FORMS.values() if form.kind == "distillation"),
     *(form + HELD for form in ("distillation", "exponential")),  # it holds exactly in the others
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Which limits a distillation law must have it has, checked in numbers at the students and teachers of its runs.
-
-    Attributes:
-        endless_student: L_S -> L_T as N_S and D_S grow without bound.
-        random_teacher: L_S -> L_T as L_T grows without bound.
-        capacity_gap: L_S has a minimum in L_T above E for every student.
-    """
-
-    endless_student: bool = False
-    random_teacher: bool = False
-    capacity_gap: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One form over the folds.
-
-    Attributes:
-        form: Key of `FORMS`, with ` + consistency` where it was held to that.
-        coefficients: Number of free coefficients, those of the supervised law left out.
-        mean_error: Mean absolute relative error over all runs kept out; NaN where a fold's fit did not converge.
-        interval: 90 % interval of that mean, by resampling folds.
-        behind: 90 % interval of how far that mean is above the best form's, over the same folds; None for the best.
-        max_error: Largest error.
-        coverage: Share of the runs kept out that lie inside their prediction interval; NaN without resamples.
-        folds: The folds one by one.
-        consistency_error: Largest violation of infinite-data consistency of the fit on all runs.
-        limits: Limits of that fit.
-        status: Status of that fit, and of how many folds the fit did not converge.
-    """
-
-    form: str
-    coefficients: int
-    mean_error: float
-    interval: Interval
-    behind: Interval | None
-    max_error: float
-    coverage: float
-    folds: tuple[Fold, ...]
-    consistency_error: float
-    limits: Limits
-    status: str
-
-    @property
-    def worst_fold(self) -> Fold:
-        """The fold with the largest mean error."""
-        return max(self.folds, key=lambda fold: np.nan_to_num(fold.errors.mean(), nan=np.inf))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,12 +177,12 @@ def compare(
         raise ValueError(f"folds '{unknown[0]}' are unknown; choose among {', '.join(FOLDS)}")
     if spec.joint:
         raise ValueError("a joint fit is not compared: rest the forms on one supervised law")
-    runs, spec = runs.select(runs.distilled == (kind == "distillation")), replace(spec, level=_LEVEL)
+    runs, spec = runs.select(runs.distilled == (kind == "distillation")), replace(spec, level=LEVEL)
     reference = fit_law(runs, spec, supervised=supervised)  # refuses runs that determine nothing
     rolling, variants = rolling_folds(runs), (_losses(spec), _exponents(spec))
     labels = {name: _folds(runs, name) for name in folds} if kind == "distillation" else {}
     total = sum(map(len, variants)) * (len(rolling) + 1) + sum(len(_ALL_FORMS) * (len(f) + 1) for f in labels.values())
-    tick = _Ticker(progress, total)
+    tick = Ticker(progress, total)
     warnings = [str(caution) for caution in reference.warnings]
 
     dearest = int(np.argmax(runs.student_params * runs.student_tokens))
@@ -244,14 +197,14 @@ def compare(
         warnings += refusals(isoflop.profiles)
     sections = []
     for specs in variants:
-        scored, dropped = _cross(runs, specs, rolling, supervised, tick)
+        scored, dropped = cross(runs, specs, rolling, supervised, tick)
         fits = {name: tick.after(fit_law(runs, each, supervised=supervised)) for name, each in specs.items()}
         sections.append(tuple(_variant(name, fits[name], scored[name], computes, points) for name in specs))
         warnings += dropped
     forms = {}
     for name, found in labels.items():
         assert supervised is not None
-        rows, dropped = _compare(runs, _ALL_FORMS, found, supervised, spec, tick)
+        rows, dropped = scores_of(runs, _ALL_FORMS, found, supervised, spec, tick)
         forms[name] = tuple(rows)
         warnings += dropped
     return Report(
@@ -265,85 +218,6 @@ def compare(
         forms=forms,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def compare_forms(
-    runs: Runs,
-    forms: tuple[str, ...],
-    folds: Labels,
-    *,
-    supervised: SupervisedLaw,
-    spec: FitSpec | None = None,
-    resamples: int = 200,
-    progress: Progress | None = None,
-) -> list[Comparison]:
-    """Functional forms on the same runs and the same folds, best first by held-out error.
-
-    Args:
-        runs: Distilled runs.
-        forms: Keys of `FORMS`; one followed by ` + consistency` is held to infinite-data consistency.
-        folds: As from `rolling_folds`, `leave_one_out` or `leave_one_teacher_out`.
-        supervised: The supervised law under all of them.
-        spec: How to fit; its form, consistency and resamples are replaced.
-        resamples: Of the fit of each fold, for the coverage of its prediction intervals; 0 gives none.
-        progress: Called with fits done and their total.
-
-    Raises:
-        ValueError: A form is unknown, or there is no fold that all forms can be fitted on.
-    """
-    spec = replace(spec or FitSpec(), resamples=resamples)
-    rows, dropped = _compare(runs, forms, folds, supervised, spec, _Ticker(progress, len(forms) * (len(folds) + 1)))
-    if not rows:
-        raise ValueError(f"no fold is left to compare forms on; {'; '.join(dropped) or 'none was given'}")
-    return rows
-
-
-def leave_one_teacher_out(runs: Runs, most: int = 12) -> Labels:
-    """Folds that leave out all runs of one teacher, in at most `most` groups of teachers near in loss.
-
-    A teacher is told by its label (`Runs.teacher_of_each`), so one that was measured twice is left out whole.
-    """
-    label = runs.teacher_of_each()
-    loss = {int(i): float(runs.teacher_loss[label == i].mean()) for i in np.unique(label[label >= 0])}
-    ordered = sorted(loss, key=lambda i: loss[i])
-    folds = []
-    for group in np.array_split(ordered, min(most, len(ordered))):
-        first, last = loss[int(group[0])], loss[int(group[-1])]
-        name = f"teacher of {first:.4g} nats" if group.size == 1 else f"teachers of {first:.4g} to {last:.4g} nats"
-        folds.append((name, np.isin(label, group).astype(int)))
-    return folds
-
-
-def check_limits(law: Law, runs: Runs) -> Limits:
-    """The limits of a distillation law at the students and teachers of runs."""
-    assert not isinstance(law, SupervisedLaw)
-    _, first = np.unique(runs.student_of_each(), return_index=True)
-    N, D = runs.student_params[first, None], runs.student_tokens[first, None]
-    endless = law.student_loss(np.inf, np.inf, runs.teacher_loss)
-    random = law.student_loss(N, D, _WEAKEST)
-    floor = float(np.asarray(law.supervised.E)) or 1e-6
-    along = law.student_loss(N, D, np.geomspace(floor * (1 + 1e-6), 100.0, 400))
-    return Limits(
-        endless_student=bool((np.abs(endless / runs.teacher_loss - 1) < 1e-6).all()),
-        random_teacher=bool((np.abs(random - _WEAKEST) < 1e-3).all()),
-        capacity_gap=bool((along[:, 0] - along.min(axis=1) > _GAP).all()),
-    )
-
-
-class _Ticker:
-    """Counts fits for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
-
-    def __call__(self, fits: int) -> None:
-        self.done += fits
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-
-    def after(self, fit: FitResult) -> FitResult:
-        self(1)
-        return fit
 
 
 def _losses(spec: FitSpec) -> dict[str, FitSpec]:
@@ -373,87 +247,6 @@ def _folds(runs: Runs, name: str) -> Labels:
     return leave_one_teacher_out(runs) if name == "teacher" else leave_one_out(runs, "student_params")
 
 
-def _cross(
-    runs: Runs, specs: Mapping[str, FitSpec], folds: Labels, supervised: SupervisedLaw | None, tick: _Ticker
-) -> tuple[dict[str, list[Fold]], list[str]]:
-    """Every spec on every fold; a fold that one of them cannot be fitted on is left out for all of them, and named."""
-    kept: dict[str, list[Fold]] = {name: [] for name in specs}
-    dropped = []
-    for fold in folds:
-        try:
-            found = [cross_validate(runs, spec, [fold], supervised=supervised)[0] for spec in specs.values()]
-        except ValueError as error:
-            dropped.append(f"fold '{fold[0]}' is left out: {error}")
-        else:
-            for name, one in zip(specs, found, strict=True):
-                kept[name].append(one)
-        tick(len(specs))
-    return kept, dropped
-
-
-def _resampled_means(folds: list[Fold], seed: int) -> Array:
-    """Mean error over the runs of resampled folds; the same folds are drawn for every form that has as many."""
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(folds), np.full(len(folds), 1 / len(folds)), size=_FOLD_RESAMPLES)
-    sums, counts = np.array([[fold.errors.sum(), fold.errors.size] for fold in folds]).T
-    return (draws @ sums) / (draws @ counts)
-
-
-def _interval(values: Array) -> Interval:
-    if not values.size:
-        return _NO_INTERVAL
-    low, high = np.percentile(values, [50 * (1 - _LEVEL), 50 * (1 + _LEVEL)])
-    return float(low), float(high)
-
-
-def _compare(
-    runs: Runs, forms: tuple[str, ...], folds: Labels, supervised: SupervisedLaw, spec: FitSpec, tick: _Ticker
-) -> tuple[list[Comparison], list[str]]:
-    specs = {name: _spec_of(name, spec) for name in forms}
-    scored, dropped = _cross(runs, specs, folds, supervised, tick)
-    if not any(scored.values()):
-        return [], dropped
-    means = {name: _resampled_means(scored[name], spec.seed) for name in forms}
-    overall = {name: float(np.concatenate([fold.errors for fold in scored[name]]).mean()) for name in forms}
-    ordered = sorted(forms, key=lambda name: np.nan_to_num(overall[name], nan=np.inf))
-    rows = []
-    for name in ordered:
-        whole = tick.after(fit_law(runs, replace(specs[name], resamples=0), supervised=supervised))
-        no_law = whole.status == NOT_CONVERGED
-        done = tuple(scored[name])
-        failed = sum(fold.status == NOT_CONVERGED for fold in done)
-        sizes = [fold.errors.size for fold in done]
-        rows.append(
-            Comparison(
-                form=name,
-                coefficients=_free(whole),
-                mean_error=overall[name],
-                interval=_interval(means[name]),
-                behind=None if name == ordered[0] else _interval(means[name] - means[ordered[0]]),
-                max_error=float(np.concatenate([fold.errors for fold in done]).max()),
-                coverage=float(np.average([fold.coverage for fold in done], weights=sizes)),
-                folds=done,
-                consistency_error=whole.consistency_error,
-                limits=Limits() if no_law else check_limits(whole.law, runs),
-                status=whole.status + (f", no fit in {failed} of {len(done)} folds" if failed else ""),
-            )
-        )
-    return rows, dropped
-
-
-def _spec_of(form: str, spec: FitSpec) -> FitSpec:
-    """The spec for another form: what is fixed or tied stays so where the form has it."""
-    name = form.removesuffix(HELD)
-    known = set(FORMS[name].coefficients) if name in FORMS else set()
-    fixed = {key: value for key, value in spec.fixed.items() if key in known}
-    tied = {key: other for key, other in spec.tied.items() if {key, other} <= known}
-    return replace(spec, form=name, consistency=float(form.endswith(HELD)), fixed=fixed, tied=tied)
-
-
-def _free(fit: FitResult) -> int:
-    return fit.theta.size - len(fit.spec.fixed) - len(fit.spec.tied)
-
-
 def _variant(
     name: str,
     fit: FitResult,
@@ -474,11 +267,11 @@ def _variant(
         name=name,
         status=fit.status,
         coefficients=fit.coefficients if ok else {},
-        free=_free(fit),
+        free=free_coefficients(fit),
         objective=fit.objective,
         train_error=fit.train.mean_abs_rel_error,
         held_out_error=float(np.concatenate([fold.errors for fold in folds]).mean()) if folds else float("nan"),
-        held_out_interval=_interval(_resampled_means(folds, fit.spec.seed)) if folds else _NO_INTERVAL,
+        held_out_interval=interval_of(resampled_means(folds, fit.spec.seed)) if folds else NO_INTERVAL,
         answers=answers,
         answer_intervals=ends,
     )
@@ -488,7 +281,7 @@ def _split(
     name: str, exponents: tuple[float, ...], best: tuple[Array, Array], exponent_draws: Array, N: Array, D: Array
 ) -> Split:
     a, b = (float(exponent) for exponent in exponents)
-    a_interval, b_interval = (_interval(draws) for draws in exponent_draws.T)
+    a_interval, b_interval = (interval_of(draws) for draws in exponent_draws.T)
     return Split(
         name=name,
         a=a,
@@ -515,7 +308,7 @@ def _laws(fit: FitResult, trailing: int) -> SupervisedLaw:
 
 def _ends(draws: Array) -> Array:
     """Interval of each column of draws, shape (columns, 2); NaN without draws."""
-    return np.array([_interval(column) for column in draws.T])
+    return np.array([interval_of(column) for column in draws.T])
 
 
 def _isoflop(runs: Runs, law: FitResult, computes: tuple[float, ...], tolerance: float) -> Isoflop:
