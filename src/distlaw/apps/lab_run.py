@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,19 +58,21 @@ def run_labs(
         folder.mkdir(parents=True, exist_ok=True)
         own = [] if lab.name not in studies else [records[run.id] for run in studies[lab.name].runs]
         before = time.process_time()
-        with _showing(lab.name) as progress:
-            findings = lab.examine(
-                Bench(
-                    preset=preset,
-                    seed=seed,
-                    out=folder,
-                    cache=where.cache.expanduser().resolve(),
-                    study=studies.get(lab.name),
-                    records=records,
-                    models={record["name"]: _model(store, record) for record in own},
-                    progress=progress,
-                )
-            )
+        bench = Bench(
+            preset=preset,
+            seed=seed,
+            out=folder,
+            cache=where.cache.expanduser().resolve(),
+            study=studies.get(lab.name),
+            records=records,
+            models={record["name"]: _model(store, record) for record in own},
+        )
+        try:
+            with _showing(lab.name) as progress:
+                findings = lab.examine(replace(bench, progress=progress))
+        except KeyboardInterrupt:
+            print(f"stopped within {lab.name}; the same command goes on", file=sys.stderr)
+            return False
         found = Outcome.of(
             lab,
             findings,
@@ -87,8 +90,6 @@ def run_labs(
 
 def together(studies: Sequence["Study"]) -> "Study":
     """One study with the protocols of several; they share all else."""
-    from dataclasses import replace
-
     return replace(studies[0], protocols=tuple(protocol for one in studies for protocol in one.protocols))
 
 

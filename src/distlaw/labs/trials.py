@@ -140,6 +140,15 @@ def trials_of(study: Study, records: Mapping[str, Mapping[str, Any]]) -> tuple[T
     )
 
 
+def by_protocol(study: Study, trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """Trials by the protocols that ask for them, of which there may be several."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        for name in study.runs[trial.run]:
+            found.setdefault(name, []).append(trial)
+    return found
+
+
 def by_seed(trials: Iterable[Trial], value: Callable[[Trial], float] = lambda trial: trial.loss) -> dict[int, float]:
     """A number of each trial, by its seed.
 
@@ -157,3 +166,23 @@ def by_seed(trials: Iterable[Trial], value: Callable[[Trial], float] = lambda tr
 def difference(one: Mapping[int, float], other: Mapping[int, float], unit: str = "nats") -> Effect:
     """Mean over seeds of `one` minus `other`, paired: runs of one seed share initial weights and order of data."""
     return over_seeds([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())], unit)
+
+
+def chosen_by_others(losses: Mapping[float, Mapping[int, float]]) -> dict[int, float]:
+    """For each seed, the setting of least mean loss over the other seeds; a single seed chooses for itself.
+
+    The least of noisy numbers is lower than what it is the least of. What a seed has at a setting that it had no say
+    in is not, so that a lead is not made by choosing.
+
+    Args:
+        losses: By setting and seed; every setting has every seed.
+
+    >>> chosen_by_others({1.0: {0: 3.0, 1: 2.0}, 2.0: {0: 2.5, 1: 2.6}})
+    {0: 1.0, 1: 2.0}
+    """
+    seeds = sorted(next(iter(losses.values())))
+
+    def of_others(setting: float, seed: int) -> float:
+        return sum(loss for other, loss in losses[setting].items() if other != seed or len(seeds) == 1)
+
+    return {seed: min(losses, key=lambda setting, seed=seed: of_others(setting, seed)) for seed in seeds}

@@ -1,10 +1,8 @@
 """Labs as folders: a page with figures and their data, and one page over all labs."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from distlaw.charts import Chart
 from distlaw.labs.files import Outcome
 from distlaw.report.figures import save_figure
 from distlaw.report.lab_tables import lab_markdown, labs_markdown
@@ -24,23 +22,13 @@ def write_lab(outcome: Outcome, folder: Path) -> None:
     for chart in outcome.findings.charts:
         figures.append(f"{chart.name}.png")
         save_figure(draw(chart), folder / figures[-1])
-        write_data(chart, folder / f"{chart.name}.csv")
+        _write(chart.csv(), folder / f"{chart.name}.csv")
     _write(lab_markdown(outcome, figures), folder / PAGE)
 
 
 def write_labs(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Write the page over all labs."""
     _write(labs_markdown(outcomes), folder / PAGE)
-
-
-def write_data(chart: Chart, path: Path) -> None:
-    """Write a chart's numbers as CSV."""
-    rows = list(chart.rows())
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with written_whole(path, "data") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, names)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _write(text: str, path: Path) -> None:
