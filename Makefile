@@ -8,8 +8,8 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-study test test-long lint fast clean
-.PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study
+.PHONY: demo demo-study test test-long lint fast docs clean
+.PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study bench-adaptive bench-labs bench-page
 
 demo: $(VENV)/.base
 	@mkdir -p build
@@ -28,6 +28,10 @@ fast: $(VENV)/.dev
 # Minutes more: twenty kills over a study of real runs, and Ray on this machine.
 test-long: $(VENV)/.dev
 	DISTLAW_LONG_TESTS=1 $(BIN)/python -m pytest tests/sweep
+
+# The site, in build/site; a broken link or a page that loads anything from elsewhere fails it.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -56,6 +60,15 @@ bench-coverage: $(VENV)/.dev
 
 bench-study: $(VENV)/.dev
 	$(BIN)/python benchmarks/study.py
+
+bench-adaptive: $(VENV)/.dev
+	$(BIN)/python benchmarks/adaptive.py
+
+bench-labs: $(VENV)/.dev
+	$(BIN)/python benchmarks/labs.py
+
+bench-page: $(VENV)/.dev
+	$(BIN)/python benchmarks/page.py
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
