@@ -1,4 +1,5 @@
-# make demo: what the tool answers, with the base package only.   make demo-study: a study of real runs, a minute.
+# make demo: what the tool answers, with the base package only.   make page: the same in a browser.
+# make demo-study: a study of real runs, a minute.
 # make test: everything that CI checks.
 PYTHON ?= python3
 VENV := .venv
@@ -8,12 +9,17 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-study test test-long lint fast docs clean
+.PHONY: demo page demo-study test test-long lint fast docs clean
 .PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study bench-adaptive bench-labs bench-page
 
 demo: $(VENV)/.base
 	@mkdir -p build
 	$(BIN)/distlaw plan --student-params 1B --compute 1e22 --figure build/plan.png
+	@echo "Page: http://127.0.0.1:8050 (make page serves it)"
+
+# The same and more to look at and to change, on this machine only.
+page: $(VENV)/.web
+	$(BIN)/distlaw serve
 
 demo-study: $(VENV)/.train
 	$(BIN)/distlaw study run nano --out build/nano
@@ -84,6 +90,10 @@ $(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.train: $(VENV)/.base
 	$(PIP) -e '.[train]'
+	@touch $@
+
+$(VENV)/.web: $(VENV)/.base
+	$(PIP) -e '.[web]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
