@@ -4,6 +4,8 @@
 a figure, its interactive twin and its data never differ.
 """
 
+import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Kind = Literal["line", "dashed", "dotted", "points", "hollow", "line-points", "area"]
+Kind = Literal["line", "dashed", "dotted", "dashdot", "longdashdot", "points", "hollow", "line-points", "area"]
 Scale = Literal["linear", "log"]
 
 
@@ -57,7 +59,8 @@ class Field:
         x: Shape (n,).
         y: Shape (m,).
         z: Shape (m, n); NaN where it is not defined.
-        levels: Contours; empty: chosen by who draws.
+        levels: Contours, rising; empty: chosen by who draws.
+        centre: Where colours turn, as 0 for a difference; None: they run one way.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Field:
     y: Array
     z: Array
     levels: tuple[float, ...] = ()
+    centre: float | None = None
 
     def __post_init__(self) -> None:
         for field in ("x", "y", "z"):
@@ -155,6 +159,31 @@ class Chart:
                 for (i, j), z in np.ndenumerate(field.z):
                     x, y = float(field.x[j]), float(field.y[i])
                     yield {"panel": panel.title, "series": field.name, "x": x, "y": y, "z": float(z)}
+
+    def csv(self) -> str:
+        """The same as text with a header, numbers to eight digits; an empty cell where there is none."""
+        rows = list(self.rows())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: cell_text(value, 8) for name, value in row.items()} for row in rows)
+        return text.getvalue()
+
+
+def cell_text(value: str | float, digits: int) -> str:
+    """A cell of a chart's data: nothing where there is no number."""
+    if isinstance(value, str):
+        return value
+    return "" if value != value else f"{value:.{digits}g}"
+
+
+def shades(count: int) -> list[float]:
+    """Colours of as many things that have an order, from the first to the last.
+
+    >>> shades(3)
+    [0.0, 0.5, 1.0]
+    """
+    return np.linspace(0.0, 1.0, count).tolist() if count > 1 else [0.0] * count
 
 
 _COLUMNS = ("x", "y", "low", "high")

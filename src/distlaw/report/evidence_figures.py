@@ -1,33 +1,25 @@
-"""Figures of a study: predictions against runs, students under their teachers, worth of tokens, compute."""
+"""Charts of a study: predictions against runs, students under their teachers, worth of tokens, compute."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.charts import Axis, Chart, Guide, Panel, Series, shades
 from distlaw.evidence import CannotSay, Cells, CellWorth, Duel, Evidence
 from distlaw.evidence.against_supervised import Comparison
-from distlaw.report.figures import tidy
 from distlaw.runs import format_quantity
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 
-# Okabe and Ito's palette for what has no order; student sizes run along viridis, and differ in their marker too.
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "0.6"
-_PALEST = 0.85
-_MARKERS = "osD^vP*X"
-_COLUMNS = 3
+_BLUE, _RED = 0, 3  # of the palette
 _MOST_PANELS = 9
 
 
-def prediction_figure(evidence: Evidence) -> "Figure":
-    """Predicted over measured losses of every law that was extrapolated, in one panel each (after figures 1 and 5).
+def prediction_chart(evidence: Evidence) -> Chart:
+    """Predicted over measured losses of every law that was extrapolated, a panel each (after figures 1 and 5).
 
     Cells that were fitted are filled, those of several times their compute hollow.
 
@@ -37,37 +29,34 @@ def prediction_figure(evidence: Evidence) -> "Figure":
     laws = {form: x for form, x in evidence.extrapolation.items() if not isinstance(x, CannotSay)}
     if not laws:
         raise ValueError("no law was extrapolated: there is nothing to draw")
-    figure, panels = _panels(len(laws), width=3.4, height=2.6)
-    furthest = 0.0
-    for axes, (form, x) in zip(panels, laws.items(), strict=True):
-        error = 100 * (x.predicted / x.measured - 1)
-        furthest = max(furthest, float(np.abs(error).max()))
-        axes.axhline(0.0, color=_GREY, linewidth=0.8, zorder=0)
-        for out, colour, name in ((False, _BLUE, "fitted"), (True, _ORANGE, f"{x.times:g}x the compute or more")):
-            chosen = x.held_out == out
-            axes.scatter(
-                x.measured[chosen],
-                error[chosen],
-                s=20,
-                marker="D" if out else "o",
-                facecolors="white" if out else colour,
-                edgecolors=colour,
-                zorder=3 if out else 2,
-                label=f"{name}: {np.abs(error[chosen]).mean():.2f} %",
+    furthest = max(float(np.abs(x.predicted / x.measured - 1).max()) for x in laws.values())
+    panels = []
+    for form, x in laws.items():
+        error, out = 100 * (x.predicted / x.measured - 1), x.held_out
+        far = f"{x.times:g}x the compute or more"
+        panels.append(
+            Panel(
+                x=Axis(label="measured loss, nats per token"),
+                y=Axis(label="predicted / measured - 1, %", limits=(-110 * furthest, 110 * furthest)),
+                title=f"{form}: {np.abs(error[~out]).mean():.2f} %, {np.abs(error[out]).mean():.2f} %",
+                series=(
+                    Series(name="fitted", x=x.measured[~out], y=error[~out], kind="points", colour=_BLUE),
+                    Series(name=far, x=x.measured[out], y=error[out], kind="hollow", colour=_RED),
+                ),
+                guides=(Guide(axis="y", at=0.0),),
             )
-        axes.set_title(form, loc="left", fontsize=10)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
-    for axes in panels:
-        axes.set_ylim(-1.5 * furthest, 1.1 * furthest)  # room for the legend
-    figure.supxlabel("measured loss, nats per token")
-    figure.supylabel("predicted / measured - 1, %")
-    return figure
+        )
+    return Chart(
+        name="predictions",
+        title="Laws of the weaker runs on the stronger ones (mean errors of fitted cells, and of those beyond)",
+        panels=tuple(panels),
+    )
 
 
-def teacher_figure(evidence: Evidence) -> "Figure":
-    """Student loss against teacher loss, one panel for each student, with what it reaches alone (after figures 1, 4).
+def teacher_chart(evidence: Evidence) -> Chart:
+    """Student loss against teacher loss, one panel for each student (after figures 1 and 4).
 
-    Bars are two standard errors of the seed noise; the dashed line is the supervised loss of the same student on as
+    Bars are two standard errors of the seed noise. The dashed line is the supervised loss of the same student on as
     many tokens, the dotted one the teacher's own loss.
 
     Raises:
@@ -77,46 +66,40 @@ def teacher_figure(evidence: Evidence) -> "Figure":
     students = [(N, D, members) for N, D, members in cells.students() if members.size > 1]
     if not students:
         raise ValueError("no student has two teachers: there is nothing to draw")
-    students = _spread_over(students)
     alone = {(d.student_params, d.student_tokens): d.supervised_loss for d in _duels(evidence, "equal tokens")}
-    figure, panels = _panels(len(students), width=3.4, height=2.7)
-    colours = _SizeStyle(cells.student_params)
-    for axes, (N, D, members) in zip(panels, students, strict=True):
+    panels = []
+    for N, D, members in _spread_over(students):
         own = cells.select(members)
-        colour, marker = colours(N)
-        axes.errorbar(
-            own.teacher_loss,
-            own.loss,
-            yerr=_errors(evidence, own),
-            color=colour,
-            marker=marker,
-            markersize=5,
-            linewidth=1.2,
-            elinewidth=1.0,
-            capsize=2,
-        )
-        best = int(np.argmin(own.loss))
-        axes.plot(own.teacher_loss[best], own.loss[best], marker="o", markersize=11, color=_ORANGE, fillstyle="none")
-        low, high = axes.get_ylim()
+        error, best = _errors(evidence, own), int(np.argmin(own.loss))
+        ends = own.teacher_loss[[0, -1]]
+        series = [
+            Series(
+                name="distilled",
+                x=own.teacher_loss,
+                y=own.loss,
+                low=own.loss - error,
+                high=own.loss + error,
+                kind="line-points",
+                colour=_BLUE,
+            ),
+            Series(name="best teacher", x=own.teacher_loss[[best]], y=own.loss[[best]], kind="hollow", colour=_RED),
+        ]
         if (N, D) in alone:
-            axes.axhline(alone[N, D], color="black", linestyle="dashed", linewidth=1.0)
-            low, high = min(low, alone[N, D]), max(high, alone[N, D])
-        axes.axline((own.teacher_loss[0], own.teacher_loss[0]), slope=1, color=_GREY, linestyle="dotted", linewidth=1.0)
-        margin = 0.06 * (high - low)
-        axes.set_ylim(low - margin, high + margin)
-        axes.set_title(f"{format_quantity(N)}, {format_quantity(D)} tokens", loc="left", fontsize=10)
-    figure.supxlabel("teacher loss, nats per token")
-    figure.supylabel("student loss, nats per token")
-    handles = [
-        ({"color": "black", "linestyle": "dashed"}, "the student alone, as many tokens"),
-        ({"color": _GREY, "linestyle": "dotted"}, "the teacher's own loss"),
-        ({"color": _ORANGE, "marker": "o", "markersize": 9, "fillstyle": "none", "linestyle": "none"}, "best teacher"),
-    ]
-    _legend(figure, handles)
-    return figure
+            same = np.full(2, alone[N, D])
+            series.append(Series(name="the student alone, as many tokens", x=ends, y=same, kind="dashed"))
+        panels.append(
+            Panel(
+                x=Axis(label="teacher loss, nats per token"),
+                y=Axis(label="student loss, nats per token"),
+                title=f"{format_quantity(N)}, {format_quantity(D)} tokens",
+                series=tuple(series),
+                guides=(Guide(axis="diagonal", name="the teacher's own loss"),),
+            )
+        )
+    return Chart(name="teachers", title="Students under their teachers", panels=tuple(panels))
 
 
-def worth_figure(evidence: Evidence) -> "Figure":
+def worth_chart(evidence: Evidence) -> Chart:
     """Kappa, the supervised tokens that one distilled token replaces, against teacher loss, a curve for each student.
 
     Hollow points have a teacher too weak to tell (its own loss holds the student back); the band is the mean over the
@@ -132,25 +115,29 @@ def worth_figure(evidence: Evidence) -> "Figure":
     if not known or isinstance(worth, CannotSay):
         raise ValueError("kappa is known for no cell: there is nothing to draw")
     students = sorted({(c.student_params, c.student_tokens) for c in known})
-    colours = _SizeStyle(np.array([N for N, _ in students]))
-    figure, (axes,) = _panels(1, width=7.5, height=4.8)
-    for i, (N, D) in enumerate(students):
+    series: list[Series] = []
+    for i, ((N, D), colour) in enumerate(zip(students, shades(len(students)), strict=True)):
         own = sorted((c for c in known if (c.student_params, c.student_tokens) == (N, D)), key=lambda c: c.teacher_loss)
-        _worth_curve(axes, own, colours(N)[0], _MARKERS[i % len(_MARKERS)], 1 + 0.0008 * (i - len(students) / 2))
+        # Intervals of several students are kept apart.
+        series += _worth_curve(own, colour, 1 + 0.0008 * (i - len(students) / 2))
+    guides = [Guide(axis="y", at=1.0, name="a supervised token")]
     if not isinstance(worth.constancy, CannotSay):
-        axes.axhspan(*worth.constancy.interval, color=_GREY, alpha=0.35, linewidth=0, zorder=0, label="mean, 90 %")
-    axes.axhline(1.0, color="black", linewidth=0.8)
-    axes.set_yscale("log")
-    ticks = [t for t in (0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10) if axes.get_ylim()[0] <= t <= axes.get_ylim()[1]]
-    axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("teacher loss, nats per token")
-    axes.set_ylabel("kappa, supervised tokens per distilled token")
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
+        low, high = worth.constancy.interval
+        guides.append(Guide(axis="y", at=low, to=high, name="mean, 90 %"))
+    panel = Panel(
+        x=Axis(label="teacher loss, nats per token"),
+        y=Axis(label="kappa, supervised tokens per distilled token", scale="log"),
+        series=tuple(series),
+        guides=tuple(guides),
+    )
+    return Chart(
+        name="token-worth",
+        title="What a distilled token is worth; hollow where the teacher is too weak to tell",
+        panels=(panel,),
+    )
 
 
-def compute_figure(evidence: Evidence, *, basis: str = "teacher inference paid") -> "Figure":
+def compute_chart(evidence: Evidence, *, basis: str = "teacher inference paid") -> Chart:
     """Loss against compute of each student size, distilled and supervised (after figure 8), one panel for each size.
 
     Supervised cells are joined; of the distilled cells the lower envelope is, those that no cheaper one beats.
@@ -162,92 +149,62 @@ def compute_figure(evidence: Evidence, *, basis: str = "teacher inference paid")
     Raises:
         ValueError: There is no comparison on this basis.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     duels = _duels(evidence, basis)
     if not duels or np.isnan([d.compute for d in duels]).all():
         raise ValueError(f"there is no comparison at '{basis}' with its compute: there is nothing to draw")
     alone = evidence.cells.select(~evidence.cells.distilled & ~np.isnan(evidence.cells.compute))
-    sizes = _spread_over(sorted({d.student_params for d in duels}))
-    figure, panels = _panels(len(sizes), width=3.4, height=2.8)
-    for axes, N in zip(panels, sizes, strict=True):
+    panels = []
+    for N in _spread_over(sorted({d.student_params for d in duels})):
         own = alone.select(alone.student_params == N)
-        order = np.argsort(own.compute)
-        axes.errorbar(
-            own.compute[order],
-            own.loss[order],
-            yerr=_errors(evidence, own)[order],
-            color="black",
-            marker="o",
-            markersize=4,
-            linewidth=1.2,
-            elinewidth=0.8,
-        )
+        own = own.select(np.argsort(own.compute))
+        error = _errors(evidence, own)
         taught = sorted((d for d in duels if d.student_params == N), key=lambda d: d.compute)
         C, loss = np.array([d.compute for d in taught]), np.array([d.loss for d in taught])
-        axes.scatter(C, loss, s=18, marker="D", facecolors="white", edgecolors=_BLUE, zorder=3)
-        best = np.flatnonzero(loss <= np.minimum.accumulate(loss))
-        axes.plot(C[best], loss[best], color=_BLUE, linestyle="dashed", linewidth=1.2)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_title(format_quantity(N), loc="left", fontsize=10)
-    figure.supxlabel("compute, FLOPs" if basis == "equal tokens" else f"compute, FLOPs, {basis}")
-    figure.supylabel("loss, nats per token")
-    handles = [
-        ({"color": "black", "marker": "o", "markersize": 4}, "supervised"),
-        (
-            {"color": _BLUE, "marker": "D", "markersize": 4, "linestyle": "dashed", "markerfacecolor": "white"},
-            "distilled, and the best of them",
-        ),
-    ]
-    _legend(figure, handles)
-    return figure
+        best = loss <= np.minimum.accumulate(loss)
+        panels.append(
+            Panel(
+                x=Axis(label="compute, FLOPs" if basis == "equal tokens" else f"compute, FLOPs, {basis}", scale="log"),
+                y=Axis(label="loss, nats per token"),
+                title=format_quantity(N),
+                series=(
+                    Series(
+                        name="supervised",
+                        x=own.compute,
+                        y=own.loss,
+                        low=own.loss - error,
+                        high=own.loss + error,
+                        kind="line-points",
+                    ),
+                    Series(name="best of the distilled", x=C[best], y=loss[best], kind="dashed", colour=_BLUE),
+                    Series(name="distilled", x=C, y=loss, kind="hollow", colour=_BLUE),
+                ),
+            )
+        )
+    return Chart(name="compute", title="Distilled and supervised students over compute", panels=tuple(panels))
 
 
-def evidence_figures(evidence: Evidence) -> "dict[str, Figure]":
-    """All figures that this study has runs for, by name."""
-    makers = {
-        "predictions": prediction_figure,
-        "teachers": teacher_figure,
-        "token-worth": worth_figure,
-        "compute": compute_figure,
-    }
+def evidence_charts(evidence: Evidence) -> dict[str, Chart]:
+    """All charts that this study has runs for, by name."""
     found = {}
-    for name, make in makers.items():
+    for make in (prediction_chart, teacher_chart, worth_chart, compute_chart):
         try:
-            found[name] = make(evidence)
+            chart = make(evidence)
         except ValueError:  # it cannot be drawn; the tables say why
             continue
+        found[chart.name] = chart
     return found
 
 
-def _worth_curve(axes: "Axes", own: list[CellWorth], colour: Array, marker: str, shift: float) -> None:
-    """One student's kappa; `shift` keeps intervals of several students apart."""
+def _worth_curve(own: list[CellWorth], colour: float, shift: float) -> list[Series]:
+    """One student's kappa."""
     x = np.array([c.teacher_loss for c in own]) * shift
-    kappa, ends = np.array([c.kappa for c in own]), np.array([c.interval for c in own]).T
-    label = f"{format_quantity(own[0].student_params)}, {format_quantity(own[0].student_tokens)} tokens"
-    axes.plot(x, kappa, color=colour, marker=marker, markersize=5, linewidth=0.9, label=label)
-    axes.vlines(x, *ends, color=colour, linewidth=1.2, alpha=0.7)
+    kappa, (low, high) = np.array([c.kappa for c in own]), np.array([c.interval for c in own]).T
+    name = f"{format_quantity(own[0].student_params)}, {format_quantity(own[0].student_tokens)} tokens"
     weak = np.array([c.held_back for c in own])
-    axes.plot(
-        x[weak], kappa[weak], color=colour, marker=marker, markersize=5, markerfacecolor="white", linestyle="none"
-    )
-
-
-class _SizeStyle:
-    """A colour and a marker for each student size."""
-
-    def __init__(self, sizes: Array) -> None:
-        self.sizes = np.unique(sizes)
-
-    def __call__(self, size: float) -> tuple[Array, str]:
-        from matplotlib import colormaps
-
-        at = int(np.searchsorted(self.sizes, size))
-        return np.asarray(colormaps["viridis"](_PALEST * at / max(self.sizes.size - 1, 1))), _MARKERS[
-            at % len(_MARKERS)
-        ]
+    curve = Series(name=name, x=x, y=kappa, low=low, high=high, kind="line-points", colour=colour)
+    if not weak.any():
+        return [curve]
+    return [curve, Series(name=name, x=x[weak], y=kappa[weak], kind="hollow", colour=colour)]
 
 
 def _duels(evidence: Evidence, basis: str) -> tuple[Duel, ...]:
@@ -264,28 +221,7 @@ def _errors(evidence: Evidence, cells: Cells) -> Array:
     return 2 * cells.loss * evidence.noise.relative(cells.student_tokens) / np.sqrt(cells.runs)
 
 
-def _spread_over(values: list[T]) -> list[T]:
+def _spread_over(values: Sequence[T]) -> list[T]:
     """As many as there are panels for, spread over all."""
     chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MOST_PANELS)).astype(int))
     return [values[i] for i in chosen]
-
-
-def _panels(count: int, *, width: float, height: float) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.figure import Figure
-
-    columns = min(count, _COLUMNS)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows + 0.4), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels[count:]:
-        axes.remove()
-    for axes in panels[:count]:
-        tidy(axes)
-    return figure, panels[:count]
-
-
-def _legend(figure: "Figure", handles: Iterable[tuple[dict[str, Any], str]]) -> None:
-    from matplotlib.lines import Line2D
-
-    lines = [Line2D([], [], label=label, **style) for style, label in handles]
-    figure.legend(handles=lines, loc="outside upper left", ncols=len(lines), frameon=False, fontsize=9)

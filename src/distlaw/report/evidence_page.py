@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distlaw.report.evidence_figures import evidence_figures
+from distlaw.report.evidence_figures import evidence_charts
 from distlaw.report.evidence_tables import evidence_markdown
 from distlaw.report.figures import save_figure
+from distlaw.report.matplotlib_charts import draw
 from distlaw.runs import one_line, written_whole
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def write_evidence(evidence: "Evidence", folder: Path, *, title: str, choices: "
     except OSError as error:
         raise ValueError(f"--out '{one_line(folder)}' cannot be made ({error.strerror})") from None
     text = [evidence_markdown(evidence, title=title, choices=choices)]
-    for name, figure in evidence_figures(evidence).items():
-        save_figure(figure, folder / f"{name}.png")
+    for name, chart in evidence_charts(evidence).items():
+        save_figure(draw(chart), folder / f"{name}.png")
         text.append(f"![{name}]({name}.png)\n")
     with written_whole(folder / "report.md", "report") as temporary:
         temporary.write_text("\n".join(text), encoding="utf-8")

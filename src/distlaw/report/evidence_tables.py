@@ -39,7 +39,7 @@ _EFFECTS = {
 
 
 @dataclass(frozen=True)
-class _Sheet:
+class Sheet:
     """A table that is not yet of any kind."""
 
     title: str
@@ -48,18 +48,18 @@ class _Sheet:
 
 
 @dataclass(frozen=True)
-class _Section:
+class Answer:
     """A question, its answer in sentences, and the tables behind it."""
 
     question: str
     sentences: list[str]
-    sheets: list[_Sheet]
+    sheets: list[Sheet]
 
 
 def evidence_tables(evidence: Evidence, choices: "RunChoices | None" = None) -> Group:
     """Every question with its answer and tables, for a terminal; `choices` are those of an adaptive study."""
-    parts: list[Text | Table] = [Text(_head(evidence))]
-    for section in _sections(evidence, choices):
+    parts: list[Text | Table] = [Text(evidence_head(evidence))]
+    for section in evidence_answers(evidence, choices):
         parts += [Text(), Text(section.question, style="bold"), *(Text(line) for line in section.sentences)]
         for sheet in section.sheets:
             table = new_table(sheet.title, *sheet.columns)
@@ -73,8 +73,8 @@ def evidence_markdown(
     evidence: Evidence, *, title: str = "What the study says", choices: "RunChoices | None" = None
 ) -> str:
     """The same as a markdown page: each question, the answer in sentences, and the tables behind it."""
-    lines = [f"# {title}", "", _head(evidence)]
-    for section in _sections(evidence, choices):
+    lines = [f"# {title}", "", evidence_head(evidence)]
+    for section in evidence_answers(evidence, choices):
         lines += ["", f"## {section.question}", "", " ".join(section.sentences)]
         for sheet in section.sheets:
             lines += ["", f"*{sheet.title}*", ""]
@@ -87,7 +87,8 @@ def _line(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _head(e: Evidence) -> str:
+def evidence_head(e: Evidence) -> str:
+    """What was examined, and how numbers are to be read."""
     distilled = e.cells.distilled
     return (
         f"{e.runs} runs: {e.supervised_runs} supervised in {(~distilled).sum()} cells of equal size and tokens,"
@@ -96,7 +97,8 @@ def _head(e: Evidence) -> str:
     )
 
 
-def _sections(e: Evidence, choices: "RunChoices | None") -> Iterator[_Section]:
+def evidence_answers(e: Evidence, choices: "RunChoices | None" = None) -> Iterator[Answer]:
+    """Every question with its answer; `choices` are those of an adaptive study."""
     if choices is not None:
         yield _saved(choices)
     yield _noise(e.noise)
@@ -110,7 +112,7 @@ def _sections(e: Evidence, choices: "RunChoices | None") -> Iterator[_Section]:
     yield _choices(e.choices)
 
 
-def _saved(found: "RunChoices") -> _Section:
+def _saved(found: "RunChoices") -> Answer:
     why = {"known": "the target was known well enough", "budget": "the budget was spent"}
     why |= {"nothing left": "nothing was left to run", "": "it was stopped; it is not done"}
     last = found.rounds[-1]
@@ -133,10 +135,10 @@ def _saved(found: "RunChoices") -> _Section:
         for number, step in enumerate(found.rounds, start=1)
     ]
     columns = "batch", "runs done", "FLOPs", "target, nats", "deviation", "chosen next"
-    return _Section("What did choosing runs save?", sentences, [_Sheet("Batches", columns, rows)])
+    return Answer("What did choosing runs save?", sentences, [Sheet("Batches", columns, rows)])
 
 
-def _noise(found: SeedNoise | CannotSay) -> _Section:
+def _noise(found: SeedNoise | CannotSay) -> Answer:
     question = "How far do seeds scatter?"
     if isinstance(found, CannotSay):
         return _cannot(question, found)
@@ -158,19 +160,19 @@ def _noise(found: SeedNoise | CannotSay) -> _Section:
         for kind, s in found.kinds.items()
     ]
     columns = "runs", "relative std", "90 % interval", "degrees of freedom", "cells"
-    return _Section(question, sentences, [_Sheet("Seed noise by kind of run", columns, rows)])
+    return Answer(question, sentences, [Sheet("Seed noise by kind of run", columns, rows)])
 
 
-def _supervised(e: Evidence) -> _Section:
+def _supervised(e: Evidence) -> Answer:
     question = "What is the supervised law (eq. 1)?"
     if isinstance(e.supervised, CannotSay):
         return _cannot(question, e.supervised)
     rows = [(name, f"{value:.4g}", _between(ends, ".4g")) for name, (value, ends) in e.supervised.items()]
     sentences = ["L(N, D) = E + (A / N^alpha + B / D^beta)^gamma, fitted to all supervised runs."]
-    return _Section(question, sentences, [_Sheet("Coefficients", ("coefficient", "value", "90 % interval"), rows)])
+    return Answer(question, sentences, [Sheet("Coefficients", ("coefficient", "value", "90 % interval"), rows)])
 
 
-def _extrapolation(found: Mapping[str, Extrapolation | CannotSay]) -> _Section:
+def _extrapolation(found: Mapping[str, Extrapolation | CannotSay]) -> Answer:
     question = "Do laws of the weaker runs predict the stronger ones?"
     sentences, rows = [], []
     told = {form: x for form, x in found.items() if isinstance(x, Extrapolation)}
@@ -195,7 +197,7 @@ def _extrapolation(found: Mapping[str, Extrapolation | CannotSay]) -> _Section:
         )
     columns = "law", "fitted runs", "cells / runs out", "mean error", "largest", "bias", "by run", "in 90 %", "fit"
     title = "Laws on runs of several times the compute of any they saw"
-    return _Section(question, sentences, [_Sheet(title, columns, rows)] if rows else [])
+    return Answer(question, sentences, [Sheet(title, columns, rows)] if rows else [])
 
 
 def _reach(what: str, laws: list[Extrapolation]) -> str:
@@ -213,7 +215,7 @@ def _reach(what: str, laws: list[Extrapolation]) -> str:
     return f"{text} {error}, {_percent(x.max_error)} at most{floor}."
 
 
-def _forms(found: Mapping[str, FormScores | CannotSay]) -> _Section:
+def _forms(found: Mapping[str, FormScores | CannotSay]) -> Answer:
     question = "Which form of the distillation law predicts best out of sample?"
     sentences, sheets = [], []
     names = {"rolling": "the next tier of student compute kept out", "teacher": "one teacher kept out"}
@@ -248,11 +250,11 @@ def _forms(found: Mapping[str, FormScores | CannotSay]) -> _Section:
         ]
         columns = "form", "free", "mean error", "largest", "gain", "90 % interval", "verdict", "fit"
         title = f"Held-out errors, {what}; gains on {x.against} in points of per cent"
-        sheets.append(_Sheet(title, columns, rows))
-    return _Section(question, sentences, sheets)
+        sheets.append(Sheet(title, columns, rows))
+    return Answer(question, sentences, sheets)
 
 
-def _through_loss(found: Mapping[str, ExtraTerm | CannotSay]) -> _Section:
+def _through_loss(found: Mapping[str, ExtraTerm | CannotSay]) -> Answer:
     question = "Do a teacher's size and tokens act through its loss alone?"
     says = {
         "holds": "nothing beyond what its loss does",
@@ -294,10 +296,10 @@ def _through_loss(found: Mapping[str, ExtraTerm | CannotSay]) -> _Section:
         "loss says it all",
     )
     title = "A factor x^b on the student's loss; spread: of x between teachers of equal loss"
-    return _Section(question, sentences, [_Sheet(title, columns, rows)] if rows else [])
+    return Answer(question, sentences, [Sheet(title, columns, rows)] if rows else [])
 
 
-def _token_worth(found: TokenWorths | CannotSay) -> _Section:
+def _token_worth(found: TokenWorths | CannotSay) -> Answer:
     question = "What is a distilled token worth, and is that one number?"
     if isinstance(found, CannotSay):
         return _cannot(question, found)
@@ -321,7 +323,7 @@ def _token_worth(found: TokenWorths | CannotSay) -> _Section:
             for name, v in x.effects.items()
         ]
         columns = "quantity", "exponent of kappa", "90 % interval", "over the cells"
-        sheets.append(_Sheet("What kappa changes with, in one regression of log kappa", columns, rows))
+        sheets.append(Sheet("What kappa changes with, in one regression of log kappa", columns, rows))
     rows = [
         (
             format_quantity(c.student_params),
@@ -337,10 +339,10 @@ def _token_worth(found: TokenWorths | CannotSay) -> _Section:
     ]
     columns = "student", "tokens", "teacher loss", "lead q", "kappa", "90 % interval", "curve", "held back"
     title = "Kappa, cell by cell; curve: how the supervised loss at kappa D tokens is known"
-    return _Section(question, sentences, [*sheets, _Sheet(title, columns, rows)])
+    return Answer(question, sentences, [*sheets, Sheet(title, columns, rows)])
 
 
-def _capacity_gap(found: CapacityGap | CannotSay) -> _Section:
+def _capacity_gap(found: CapacityGap | CannotSay) -> Answer:
     question = "Does a stronger teacher make a worse student (the capacity gap)?"
     if isinstance(found, CannotSay):
         return _cannot(question, found)
@@ -377,10 +379,10 @@ def _capacity_gap(found: CapacityGap | CannotSay) -> _Section:
     ]
     columns = ("student", "tokens", "teachers / runs", "best teacher", "strongest", "rise, nats", "90 % interval", "p")
     title = "Loss under the strongest teacher less that under the best one"
-    return _Section(question, sentences, [_Sheet(title, (*columns, "seed noise", "gap"), rows)])
+    return Answer(question, sentences, [Sheet(title, (*columns, "seed noise", "gap"), rows)])
 
 
-def _against(found: AgainstSupervised | CannotSay) -> _Section:
+def _against(found: AgainstSupervised | CannotSay) -> Answer:
     question = "When does distilling beat supervised training, and do the laws say so?"
     if isinstance(found, CannotSay):
         return _cannot(question, found)
@@ -407,10 +409,10 @@ def _against(found: AgainstSupervised | CannotSay) -> _Section:
             f" {len(crossings)} are overtaken by supervised training within the range that was run."
         )
     columns = "at", "distilled ahead", "supervised ahead", "within noise", "law agrees"
-    summary = [_Sheet("Distilled cells against supervised training of their student", columns, rows)] if rows else []
+    summary = [Sheet("Distilled cells against supervised training of their student", columns, rows)] if rows else []
     if crossings:
         sheets.append(
-            _Sheet(
+            Sheet(
                 "Student tokens at which supervised training overtakes",
                 ("at", "student", "teacher loss", "measured", "90 % interval", "law"),
                 [
@@ -426,10 +428,10 @@ def _against(found: AgainstSupervised | CannotSay) -> _Section:
                 ],
             )
         )
-    return _Section(question, sentences, summary + sheets)
+    return Answer(question, sentences, summary + sheets)
 
 
-def _choices(found: Choices | CannotSay) -> _Section:
+def _choices(found: Choices | CannotSay) -> Answer:
     question = "Which teacher does the planner choose, and what does its choice cost?"
     if isinstance(found, CannotSay):
         return _cannot(question, found)
@@ -458,14 +460,14 @@ def _choices(found: Choices | CannotSay) -> _Section:
         for c in found.choices
     ]
     columns = ("student", "tokens", "teachers", "chosen", "best", "promised", "came", "best came", "regret, 90 %")
-    return _Section(question, sentences, [_Sheet("Teachers by their loss, students by theirs, nats", columns, rows)])
+    return Answer(question, sentences, [Sheet("Teachers by their loss, students by theirs, nats", columns, rows)])
 
 
 def _teacher(loss: float) -> str:
     return "none" if np.isnan(loss) else f"{loss:.3f}"
 
 
-def _disagreements(title: str, duels: tuple[Duel, ...]) -> _Sheet:
+def _disagreements(title: str, duels: tuple[Duel, ...]) -> Sheet:
     columns = "student", "tokens", "teacher loss", "supervised tokens", "lead, nats", "90 % interval", "law says"
     rows = [
         (
@@ -479,11 +481,11 @@ def _disagreements(title: str, duels: tuple[Duel, ...]) -> _Sheet:
         )
         for d in duels
     ]
-    return _Sheet(title, columns, rows)
+    return Sheet(title, columns, rows)
 
 
-def _cannot(question: str, found: CannotSay) -> _Section:
-    return _Section(question, [f"Cannot say, because {found.because}."], [])
+def _cannot(question: str, found: CannotSay) -> Answer:
+    return Answer(question, [f"Cannot say, because {found.because}."], [])
 
 
 def _percent(value: float) -> str:
