@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distlaw.labs.findings import Effect, above, all_of, below, over_seeds, within
+from distlaw.labs.findings import Effect, above, all_of, below, every, over_seeds, within
 
 
 def effect(low, high):
@@ -43,6 +43,27 @@ def test_a_claim_of_several_parts_is_as_good_as_its_worst():
     assert all_of(["holds", "undecided"]) == "undecided"
     assert all_of(["undecided", "does not hold", "holds"]) == "does not hold"
     assert all_of([]) == "undecided"
+
+
+def test_the_part_that_decides_is_shown_as_it_decides():
+    parts = {"sure": effect(0.2, 0.3), "open": effect(-5.0, 6.0), "less": effect(0.1, 0.2)}
+    assert every(parts, 3) == ("open", parts["open"], "undecided")
+    del parts["open"]
+    assert every(parts, 3) == ("less", parts["less"], "holds")
+    assert every({"only": effect(-0.2, -0.1)}, 3) == ("only", effect(-0.2, -0.1), "does not hold")
+    part, shown, verdict = every({"less": effect(-0.2, -0.02), "sure": effect(0.2, 0.3)}, 3)
+    assert (part, verdict) == ("less", "undecided")  # one of two might be so by chance
+    assert shown.value == pytest.approx(-0.11)
+    assert shown.interval[1] > 0
+
+
+def test_chance_fails_a_claim_of_many_parts_as_seldom_as_one_of_one():
+    rng = np.random.default_rng(0)
+    failed = [
+        every(dict(enumerate(over_seeds(part) for part in rng.normal(size=(8, 3)))), 3)[2] == "does not hold"
+        for _ in range(1000)
+    ]
+    assert np.mean(failed) == pytest.approx(0.05, abs=0.02)
 
 
 def test_intervals_over_seeds_cover_as_often_as_they_say():

@@ -16,11 +16,14 @@ from distlaw.apps.commands.evaluate import evaluate
 from distlaw.apps.commands.fit import fit
 from distlaw.apps.commands.flops import flops
 from distlaw.apps.commands.isoflop import isoflop
+from distlaw.apps.commands.lab import lab
 from distlaw.apps.commands.laws import laws
 from distlaw.apps.commands.mup_check import mup_check
 from distlaw.apps.commands.plan import plan
 from distlaw.apps.commands.predict import predict
+from distlaw.apps.commands.report import report
 from distlaw.apps.commands.runs import runs
+from distlaw.apps.commands.serve import serve
 from distlaw.apps.commands.study import study
 from distlaw.apps.commands.suggest import suggest
 from distlaw.apps.commands.targets import targets
@@ -34,8 +37,8 @@ app = cyclopts.App(
     version=lambda: distlaw.__version__,
     default_parameter=cyclopts.Parameter(negative=()),
 )
-_SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, suggest, flops, laws, check)
-_TRAINING = (train, distill, evaluate, targets, runs, study, mup_check)
+_SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, suggest, flops, laws, check, report, serve)
+_TRAINING = (train, distill, evaluate, targets, runs, study, lab, mup_check)
 for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 

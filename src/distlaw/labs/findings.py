@@ -1,9 +1,9 @@
 """What a lab found: verdicts on claims, with the effect and its interval over seeds, tables and charts."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from distlaw.evidence.answer import LEVEL, Verdict
 from distlaw.evidence.chance import t_quantile
 
 Preset = Literal["quick", "full"]
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,12 @@ def over_seeds(values: ArrayLike, unit: str = "") -> Effect:
     return Effect(value=mean, interval=(mean - half, mean + half), unit=unit)
 
 
+def minus(effect: Effect) -> Effect:
+    """The same effect the other way round."""
+    low, high = effect.interval
+    return replace(effect, value=-effect.value, interval=(-high, -low))
+
+
 def above(effect: Effect, bound: float = 0.0) -> Verdict:
     """Verdict on the claim that an effect is above a bound."""
     low, high = effect.interval
@@ -122,3 +129,33 @@ def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     if "does not hold" in verdicts:
         return "does not hold"
     return "undecided" if "undecided" in verdicts or not verdicts else "holds"
+
+
+def every(effects: Mapping[Part, Effect], seeds: int) -> tuple[Part, Effect, Verdict]:
+    """Verdict on the claim that all of these are above 0, with the part that decides it and that part's effect.
+
+    Of many parts one is below 0 by chance. So a part fails the claim only if it is below 0 with an interval that allows
+    for their number (Bonferroni), which is then the effect's. For the claim to hold nothing need be allowed for, since
+    every part must be above 0.
+
+    Args:
+        effects: The parts; at least one.
+        seeds: Over how many seeds each was taken.
+
+    >>> every({"a": over_seeds([1.0, 1.1, 0.9]), "b": over_seeds([9.0, 1.0, 2.0])}, 3)[::2]
+    ('b', 'undecided')
+    """
+    order: tuple[Verdict, ...] = ("does not hold", "undecided", "holds")
+    shown = {
+        part: _for_one_of(len(effects), effect, seeds) if above(effect) == "does not hold" else effect
+        for part, effect in effects.items()
+    }
+    part = min(shown, key=lambda part: (order.index(above(shown[part])), shown[part].value))
+    return part, shown[part], above(shown[part])
+
+
+def _for_one_of(parts: int, effect: Effect, seeds: int) -> Effect:
+    """The effect with the interval that one of several needs for all of them to be covered."""
+    wider = t_quantile(1 - (1 - LEVEL) / parts, seeds - 1) / t_quantile(LEVEL, seeds - 1)
+    low, high = (effect.value + wider * (end - effect.value) for end in effect.interval)
+    return replace(effect, interval=(low, high))

@@ -36,7 +36,8 @@ from distlaw.labs.findings import (
     Table,
     above,
     all_of,
-    below,
+    every,
+    minus,
     over_seeds,
     within,
 )
@@ -176,7 +177,8 @@ def examine(bench: Bench) -> Findings:
         seeds = course.alone
         off = [np.mean([course.losses[share][seed] - course.predicted(share) for share in inside]) for seed in seeds]
         misses[course.teacher] = over_seeds(off, "nats")
-    closest = max(rivals, key=lambda name: rivals[name].value)
+    others = {name: minus(effect) for name, effect in rivals.items()}
+    closest, margin, best_all = every(others, len(courses[0].alone))
     furthest = max(misses, key=lambda name: abs(misses[name].value))
     return Findings(
         findings=(
@@ -192,9 +194,9 @@ def examine(bench: Bench) -> Findings:
             ),
             Finding(
                 claim="The switch that the law with one kappa calls best is best",
-                effect=rivals[closest],
-                verdict=all_of([below(effect) for effect in rivals.values()]),
-                measured=f"by how much the best other share beats it, {closest} teacher, where it comes closest",
+                effect=margin,
+                verdict=best_all,
+                measured=f"by how much it beats the best other share, {closest} teacher, where that comes closest",
             ),
             Finding(
                 claim=f"Part of the way, loss is within {MARGIN} nats of what the law with one kappa says",

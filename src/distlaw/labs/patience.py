@@ -26,6 +26,7 @@ from distlaw.labs.findings import (
     above,
     all_of,
     below,
+    every,
     over_seeds,
 )
 from distlaw.labs.lab import Bench, Lab
@@ -73,7 +74,7 @@ def examine(bench: Bench) -> Findings:
     few = narrow(bench, params=_student(s), teacher=teachers["good"], epochs=MULTIPLES)
     last = max(alone)
     others = {name: difference(course[last], taught["good"][last]) for name, course in taught.items() if name != "good"}
-    closest = min(others, key=lambda name: others[name].value)
+    closest, nearest, worse = every(others, s.seeds)
     fresh_trend, narrow_trend = trend(alone, taught["good"]), trend(few.supervised, few.distilled)
     return Findings(
         findings=(
@@ -86,8 +87,8 @@ def examine(bench: Bench) -> Findings:
             ),
             Finding(
                 claim="On the most tokens any other teacher is worse than the good one",
-                effect=others[closest],
-                verdict=all_of([above(effect) for effect in others.values()]),
+                effect=nearest,
+                verdict=worse,
                 measured=f"loss under the {closest} teacher, which comes closest, minus under the good one",
             ),
             _improving("On few data, read over and over, patient distillation keeps improving", few.distilled),
@@ -139,12 +140,10 @@ def _course(trials: Iterable[Trial]) -> Course:
 def _improving(claim: str, course: Course) -> Finding:
     """The claim that loss falls at every doubling."""
     lengths = sorted(course)
-    falls = [difference(course[a], course[b]) for a, b in pairwise(lengths)]
+    falls = {b: difference(course[a], course[b]) for a, b in pairwise(lengths)}
+    _, effect, verdict = every(falls, len(course[lengths[0]]))
     return Finding(
-        claim=claim,
-        effect=min(falls, key=lambda fall: fall.value),
-        verdict=all_of([above(fall) for fall in falls]),
-        measured="fall of loss at the doubling where it falls least",
+        claim=claim, effect=effect, verdict=verdict, measured="fall of loss at the doubling where it falls least"
     )
 
 

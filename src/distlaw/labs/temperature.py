@@ -8,7 +8,7 @@ tokens.
 import numpy as np
 
 from distlaw.charts import Axis, Chart, Guide, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, all_of, below
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, every
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.trials import Trial, by_seed, difference, scale, seeds_from, trials_of
 from distlaw.runs import format_quantity
@@ -46,17 +46,12 @@ def examine(bench: Bench) -> Findings:
         if trial.run.teacher is not None:
             pair = pairs.setdefault((s.name_of(trial.run.teacher), trial.params), {})
             pair.setdefault(trial.setup.loss.temperature, []).append(trial)
-    rows, series, verdicts, rivals = [], [], [], []
+    rows, series, parts = [], [], {}
     for number, ((teacher, N), at) in enumerate(pairs.items()):
         name = f"{format_quantity(N)}, {teacher} teacher"
         losses = {tau: by_seed(at[tau]) for tau in sorted(at)}
         over = {tau: difference(losses[tau], losses[1.0]) for tau in losses}
-        rival = min((tau for tau in over if tau != 1.0), key=lambda tau: over[tau].value)
-        lead = Effect(
-            value=-over[rival].value, interval=(-over[rival].interval[1], -over[rival].interval[0]), unit="nats"
-        )
-        rivals.append(lead)
-        verdicts.append(below(lead))
+        parts |= {f"tau = {tau:g}, {name}": effect for tau, effect in over.items() if tau != 1.0}
         series.append(
             Series(
                 name=name,
@@ -71,7 +66,7 @@ def examine(bench: Bench) -> Findings:
         for tau, effect in over.items():
             mean = float(np.mean(list(losses[tau].values())))
             rows.append((name, tau, mean, None if tau == 1.0 else effect.value, *_ends(effect, tau), len(losses[tau])))
-    closest = max(rivals, key=lambda lead: lead.value)
+    closest, effect, verdict = every(parts, s.seeds)
     panel = Panel(
         x=Axis(label="temperature tau", scale="log"),
         y=Axis(label="student loss over that at tau = 1, nats per token"),
@@ -82,9 +77,9 @@ def examine(bench: Bench) -> Findings:
         findings=(
             Finding(
                 claim="tau = 1 is best for every pair of teacher and student",
-                effect=closest,
-                verdict=all_of(verdicts),
-                measured="by how much the best other tau beats tau = 1, in the pair where it comes closest",
+                effect=effect,
+                verdict=verdict,
+                measured=f"loss over that at tau = 1, {closest}, which comes closest",
             ),
         ),
         tables=(

@@ -1,0 +1,243 @@
+// Inputs as the browser's own elements, as components that Dash can hold. See controls.py.
+(function () {
+  "use strict";
+  const { createElement: h, useEffect, useRef, useState } = window.React;
+  const PAUSE = 300; // ms of no typing after which a text counts as said
+  const DRAG = 120; // ms between two values of a slider that is dragged
+  const UNITS = { "": 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9, t: 1e12, p: 1e15 };
+  const NUMBER = /^((?:\d{1,3}(?:,\d{3})+|\d+(?:_\d+)*)(?:\.\d*)?|\.\d+)(e[+-]?\d{1,4})?\s*([kmbgtp]?)$/i;
+
+  // The same sizes as distlaw.runs.parse_quantity reads; null where it is none.
+  function parse(text) {
+    const found = NUMBER.exec(String(text).trim());
+    if (!found) return null;
+    const value = parseFloat(found[1].replace(/[,_]/g, "") + (found[2] || "")) * UNITS[found[3].toLowerCase()];
+    return value > 0 && isFinite(value) ? value : null;
+  }
+
+  function format(value, digits) {
+    const rounded = Number(value.toPrecision(digits));
+    if (rounded < 1e15) {
+      for (const [unit, size] of [["T", 1e12], ["B", 1e9], ["M", 1e6], ["K", 1e3]])
+        if (rounded >= size) return Number((rounded / size).toPrecision(digits)) + unit;
+      if (rounded >= 0.01) return String(rounded);
+    }
+    return rounded.toExponential().replace("+", "");
+  }
+
+  // A value that is shown at once and told to the page when it has come to rest.
+  function useTold(props, pause) {
+    const [shown, show] = useState(props.value);
+    const timer = useRef(null);
+    const last = useRef(props.value);
+    useEffect(() => { if (props.value !== last.current) { last.current = props.value; show(props.value); } }, [props.value]);
+    useEffect(() => () => clearTimeout(timer.current), []);
+    function tell(value, at) {
+      clearTimeout(timer.current);
+      const now = () => { timer.current = null; if (value !== last.current) { last.current = value; props.setProps({ value }); } };
+      if (at === 0) now(); else timer.current = setTimeout(now, at === undefined ? pause : at);
+    }
+    return [shown, (value, at) => { show(value); tell(value, at); }, () => tell(shown, 0)];
+  }
+
+  function field(props, control, extra) {
+    return h("div", { className: "field" },
+      h("label", { htmlFor: props.id }, props.label),
+      control,
+      extra || null,
+      props.help ? h("p", { id: props.id + "-help", className: "help" }, props.help) : null);
+  }
+
+  function common(props) {
+    return { id: props.id, "aria-describedby": props.help ? props.id + "-help" : undefined };
+  }
+
+  function Text(props) {
+    const [shown, set, settle] = useTold(props, PAUSE);
+    return field(props, h("input", Object.assign(common(props), {
+      type: "text", value: shown ?? "", maxLength: 200, autoComplete: "off", spellCheck: false,
+      placeholder: props.placeholder || undefined,
+      onChange: (e) => set(e.target.value), onBlur: settle,
+      onKeyDown: (e) => { if (e.key === "Enter") settle(); } })));
+  }
+
+  function Quantity(props) {
+    const [shown, set, settle] = useTold(props, PAUSE);
+    const dragged = useRef(0);
+    const value = parse(shown);
+    const [low, high] = [Math.log10(props.low), Math.log10(props.high)];
+    const step = Math.min(0.05, (high - low) / 200); // of 12 % at most, which two digits tell apart
+    const at = value === null ? (low + high) / 2 : Math.min(Math.max(Math.log10(value), low), high);
+    function drag(e) {
+      const text = format(Math.pow(10, parseFloat(e.target.value)), step < 0.05 ? 3 : 2);
+      const wait = Math.max(dragged.current + DRAG - performance.now(), 0);
+      if (wait === 0) dragged.current = performance.now();
+      set(text, wait);
+    }
+    return field(props,
+      h("div", { className: "quantity" },
+        h("input", Object.assign(common(props), {
+          type: "text", value: shown ?? "", maxLength: 200, autoComplete: "off", spellCheck: false, inputMode: "text",
+          "aria-invalid": value === null && !(props.optional && !String(shown ?? "").trim()) ? "true" : undefined,
+          onChange: (e) => set(e.target.value), onBlur: settle,
+          onKeyDown: (e) => { if (e.key === "Enter") settle(); } })),
+        h("input", { id: props.id + "-slider", type: "range", min: low, max: high, step, value: at,
+          "aria-label": props.label + ", slider", "aria-valuetext": value === null ? "none" : shown,
+          onChange: drag, onPointerUp: settle })));
+  }
+
+  function option(one) {
+    return h("option", { key: one.value, value: one.value }, one.label);
+  }
+
+  function Select(props) {
+    const all = props.options.flatMap((one) => one.group ? one.options : [one]).map((one) => one.value);
+    const strange = all.includes(props.value) ? null : option({ value: props.value, label: props.value + " (unknown)" });
+    return field(props, h("select", Object.assign(common(props), {
+      value: props.value, onChange: (e) => props.setProps({ value: e.target.value }) }),
+      strange,
+      props.options.map((one) => one.group
+        ? h("optgroup", { key: one.group, label: one.group }, one.options.map(option)) : option(one))));
+  }
+
+  function Check(props) {
+    return h("div", { className: "field check" },
+      h("input", Object.assign(common(props), { type: "checkbox", checked: props.value === "yes",
+        onChange: (e) => props.setProps({ value: e.target.checked ? "yes" : "" }) })),
+      h("label", { htmlFor: props.id }, props.label),
+      props.help ? h("p", { id: props.id + "-help", className: "help" }, props.help) : null);
+  }
+
+  function Rows(props) {
+    const [rows, set, settle] = useTold(props, PAUSE);
+    const box = useRef(null);
+    const change = (i, j, text) => set(rows.map((row, k) => k === i ? row.map((cell, l) => l === j ? text : cell) : row));
+    function add() {
+      set(rows.concat([props.columns.map(() => "")]), 0);
+      setTimeout(() => { const inputs = box.current.querySelectorAll("tbody tr:last-child input"); if (inputs[0]) inputs[0].focus(); }, 30);
+    }
+    function remove(i) {
+      set(rows.filter((_, k) => k !== i), 0);
+      setTimeout(() => box.current.querySelector("button.add").focus(), 30);
+    }
+    return h("div", { id: props.id, className: "field rows", ref: box, role: "group", "aria-label": props.label },
+      rows.length ? h("table", null,
+        h("thead", null, h("tr", null, props.columns.map((name) => h("th", { key: name, scope: "col" }, name)), h("td", null))),
+        h("tbody", null, rows.map((row, i) => h("tr", { key: i },
+          props.columns.map((name, j) => h("td", { key: j }, h("input", {
+            type: "text", maxLength: 60, value: row[j] ?? "", autoComplete: "off", spellCheck: false,
+            "aria-label": props.thing + " " + (i + 1) + ", " + name,
+            onChange: (e) => change(i, j, e.target.value), onBlur: settle }))),
+          h("td", null, h("button", { type: "button", className: "quiet", "aria-label": "Remove " + props.thing + " " + (i + 1),
+            onClick: () => remove(i) }, "×")))))) : null,
+      h("button", { type: "button", className: "quiet add", disabled: rows.length >= props.most, onClick: add }, "Add a " + props.thing));
+  }
+
+  function Drop(props) {
+    const [over, setOver] = useState(false);
+    const [said, say] = useState("");
+    function take(file) {
+      if (!file) return;
+      if (file.size > props.mostBytes) {
+        say(file.name + " has " + (file.size / 1e6).toFixed(1) + " MB; at most " + (props.mostBytes / 1e6).toFixed(0) + " MB are read");
+        return;
+      }
+      const reader = new FileReader();
+      reader.onload = () => { say(""); props.setProps({ value: { name: file.name, content: String(reader.result).split(",", 2)[1] || "" } }); };
+      reader.onerror = () => say(file.name + " cannot be read");
+      reader.readAsDataURL(file);
+    }
+    return h("div", { className: "field drop" + (over ? " over" : ""),
+      onDragOver: (e) => { e.preventDefault(); setOver(true); }, onDragLeave: () => setOver(false),
+      onDrop: (e) => { e.preventDefault(); setOver(false); take(e.dataTransfer.files[0]); } },
+      h("label", { htmlFor: props.id }, props.label),
+      h("input", Object.assign(common(props), { type: "file", accept: props.accept,
+        onChange: (e) => { take(e.target.files[0]); e.target.value = ""; } })),
+      h("p", { id: props.id + "-help", className: "help" }, props.help),
+      h("p", { role: "alert", className: "error" }, said));
+  }
+
+  function Copy(props) {
+    const [said, say] = useState("");
+    function copy() {
+      const text = props.value || window.location.href;
+      const done = () => { say("copied"); setTimeout(() => say(""), 2000); };
+      if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => say("select the text and copy it"));
+      else say("select the text and copy it");
+    }
+    return h("span", { className: "copy" },
+      h("button", { id: props.id, type: "button", className: "quiet", onClick: copy }, props.label),
+      h("span", { role: "status", className: "help" }, said));
+  }
+
+  function cell(content, i, first) {
+    const said = typeof content === "object" && content !== null ? content : { words: content };
+    const bar = said.bar ? h("div", { className: "bar", "aria-hidden": "true" }, Object.entries(said.bar).map(([name, share]) =>
+      h("span", { key: name, className: "part " + name, style: { width: (100 * share).toFixed(1) + "%" } }))) : null;
+    const inside = [bar, said.words];
+    if (first) return h("th", { key: i, scope: "row", className: said.kind }, ...inside);
+    return h("td", { key: i, className: said.kind || (said.bar ? "shares" : undefined) }, ...inside);
+  }
+
+  // A table as one component: a component for each cell would have Dash look at thousands at every change.
+  function Table(props) {
+    return h("div", { className: "scroll" + (props.tall ? " tall" : ""), tabIndex: 0, role: "region", "aria-label": props.caption },
+      h("table", null, h("caption", null, props.caption),
+        h("thead", null, h("tr", null, props.columns.map((name, i) => h("th", { key: i, scope: "col" }, name)))),
+        h("tbody", null, props.rows.map((row, i) =>
+          h("tr", { key: i, className: i === props.marked ? "marked" : undefined }, row.map((one, j) => cell(one, j, j === 0)))))));
+  }
+
+  // plotly.js, five megabytes, is fetched at once (see preload in app.py) but run when the first chart is to be seen.
+  let plotly = null;
+  function loadPlotly() {
+    plotly = plotly || new Promise((done, fail) => {
+      const script = document.createElement("script");
+      script.src = document.querySelector("link[rel='preload'][as='script']").href;
+      script.onload = () => done(window.Plotly);
+      script.onerror = fail;
+      document.head.appendChild(script);
+    });
+    return plotly;
+  }
+
+  // A chart that is drawn when it is in view and redrawn when its figure or its room changes.
+  function Chart(props) {
+    const box = useRef(null);
+    const state = useRef({ seen: false, drawn: null, figure: null });
+    async function draw() {
+      const now = state.current;
+      if (!now.seen || now.drawn === now.figure || !box.current) return;
+      const figure = now.drawn = now.figure;
+      if (!figure || !figure.data.length) {
+        if (window.Plotly) window.Plotly.purge(box.current);
+        return;
+      }
+      const Plotly = await loadPlotly();
+      if (box.current && figure === now.figure)
+        Plotly.react(box.current, structuredClone(figure.data), structuredClone(figure.layout), { displayModeBar: false });
+    }
+    useEffect(() => { state.current.figure = props.figure; draw(); }, [props.figure]);
+    useEffect(() => {
+      const node = box.current;
+      const watch = new IntersectionObserver((entries) => {
+        state.current.seen = entries[entries.length - 1].isIntersecting;
+        draw();
+      }, { rootMargin: "100px" });
+      let width = node.clientWidth, timer = null;
+      const room = new ResizeObserver(() => {
+        if (node.clientWidth === width) return;
+        width = node.clientWidth;
+        clearTimeout(timer);
+        timer = setTimeout(() => { if (node.classList.contains("js-plotly-plot")) window.Plotly.Plots.resize(node); }, 100);
+      });
+      watch.observe(node);
+      room.observe(node);
+      return () => { watch.disconnect(); room.disconnect(); clearTimeout(timer); if (window.Plotly) window.Plotly.purge(node); };
+    }, []);
+    return h("div", { id: props.id, role: "img", "aria-label": props.label, style: { height: props.height } },
+      h("div", { ref: box, className: "plot" }));
+  }
+
+  window.distlaw_controls = { Chart, Table, Text, Quantity, Select, Check, Rows, Drop, Copy };
+})();

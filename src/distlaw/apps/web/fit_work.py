@@ -1,0 +1,252 @@
+"""What the Fit tab has done in processes of its own: look at a table, check its runs, fit a law."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distlaw.apps.output import plain
+from distlaw.apps.web.fit_question import FIRST, FitQuestion, mapped
+from distlaw.apps.web.workers import Tell
+from distlaw.charts import Chart
+from distlaw.fit import NOT_CONVERGED, Caution, fit_law, holdout_mask, score, write_law
+from distlaw.laws import SupervisedLaw, published
+from distlaw.report.fit_charts import error_chart, profile_chart
+from distlaw.report.paper.fits import extrapolation
+from distlaw.report.paper.scope import Scope
+from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
+from distlaw.runs.record import _why_bits
+
+MOST_ROWS, MOST_COLUMNS = 20_000, 100
+MOST_UNPACKED = 200_000_000
+"""Bytes of a Parquet file's columns, unpacked."""
+SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_PREVIEW = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What a table looks like.
+
+    Attributes:
+        columns: Names.
+        rows: How many.
+        preview: The first rows as texts.
+    """
+
+    columns: tuple[str, ...]
+    rows: int
+    preview: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Runs that can be fitted.
+
+    Attributes:
+        runs: How many.
+        distilled: Of them, with a teacher.
+        ranges: Lowest and highest of each quantity.
+        warnings: What is possible but seldom meant.
+    """
+
+    runs: int
+    distilled: int
+    ranges: Mapping[str, tuple[float, float]]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A fit.
+
+    Attributes:
+        content: With the keys of `distlaw fit --json`.
+        charts: By name.
+        law: Text of its law file; None where it did not converge.
+    """
+
+    content: dict[str, Any]
+    charts: dict[str, Chart]
+    law: str | None
+
+
+def look(path: Path, name: str, tell: Tell) -> Looked:
+    """Look at a table without asking what its columns mean.
+
+    Args:
+        path: Its file.
+        name: What the user calls it.
+        tell: Unused.
+
+    Raises:
+        ValueError: It cannot be read, or is too large; a sentence that names it.
+    """
+    del tell
+    with _named(path, name):
+        _require_small(path)
+        columns: list[str] = []
+        read_table(path, (), why_refused=columns.append)  # is asked about every column and refuses none
+        if len(columns) > MOST_COLUMNS:
+            raise ValueError(f"{path}: {len(columns)} columns; at most {MOST_COLUMNS} are read")
+        table = read_table(path, [Column(name=column, read=str) for column in dict.fromkeys(columns)])
+        _require_rows(path, table.rows)
+        shown = [[one_line(cell or "", 40) for cell in table.text(column)[:_PREVIEW]] for column in columns]
+    return Looked(columns=tuple(columns), rows=table.rows, preview=tuple(zip(*shown, strict=True)))
+
+
+def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) -> Runs:
+    """Read runs from a table whose columns the user has named.
+
+    Args:
+        path: Its file.
+        name: What the user calls it.
+        columns: Names of its columns.
+        said: What the user said of them.
+
+    Raises:
+        ValueError: A column is missing or cells are bad; names each.
+    """
+    found = mapped(columns, said)
+    if missing := [column.name for column in RUN_COLUMNS if column.required and column.name not in found]:
+        raise ValueError(f"choose the column of {', '.join(missing)}")
+    with _named(path, name):
+        _require_small(path)
+        wanted = [
+            replace(column, name=found[column.name], aliases=()) for column in RUN_COLUMNS if column.name in found
+        ]
+        for column in wanted:
+            if (why := _why_bits(column.name)) is not None:
+                raise ValueError(why)
+        table = read_table(path, wanted)
+        _require_rows(path, table.rows)
+        numbers = {key: table.numbers(column) for key, column in found.items() if key != "group"}
+        group = np.array(table.text(found["group"]), dtype=object) if "group" in found else None
+        return Runs(**numbers, **({} if group is None else {"group": group}))
+
+
+def check(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], tell: Tell) -> Checked:
+    """Read runs, and say what there is.
+
+    Raises:
+        ValueError: See `read`.
+    """
+    del tell
+    runs = read(path, name, columns, said)
+    quantities = (
+        "student_params",
+        "student_tokens",
+        "student_loss",
+        "teacher_loss",
+        "teacher_params",
+        "teacher_tokens",
+    )
+    known = {key: values[np.isfinite(values)] for key in quantities if (values := getattr(runs, key)) is not None}
+    return Checked(
+        runs=len(runs),
+        distilled=int(runs.distilled.sum()),
+        ranges={key: (float(values.min()), float(values.max())) for key, values in known.items() if values.size},
+        warnings=tuple(runs.warnings()),
+    )
+
+
+def fit(path: Path, name: str, columns: tuple[str, ...], question: FitQuestion, tell: Tell) -> Fitted:
+    """Fit a law, as `distlaw fit` does.
+
+    Raises:
+        ValueError: See `read`; or the runs cannot determine the law.
+    """
+    runs = read(path, name, columns, question.columns)
+    spec, distillation = question.spec, question.kind == "distillation"
+    kept_out = holdout_mask(runs, question.holdout) if question.holdout.strip() else None
+    fitted_on = runs if kept_out is None else runs.select(~kept_out)
+    supervised: SupervisedLaw | None = None
+    cautions: list[Caution] = []
+    if distillation and question.rests == FIRST:
+        alone = replace(spec, form="supervised", consistency=0.0, resamples=0)
+        first = fit_law(fitted_on, alone)
+        if first.status == NOT_CONVERGED:
+            raise ValueError("the supervised law under it did not converge: no start came to rest")
+        supervised = first.law if isinstance(first.law, SupervisedLaw) else None
+        text = "intervals take the supervised law as exact, though it was fitted to the same table: joint does not"
+        cautions += [*first.warnings, Caution("law-taken-as-exact", text)]
+    elif distillation and not spec.joint:
+        supervised = published(question.rests).supervised
+    result = fit_law(fitted_on, spec, supervised=supervised, progress=tell)
+    cautions += result.warnings
+    ok = result.status != NOT_CONVERGED
+    held = None
+    if ok and kept_out is not None:
+        held = score(result, runs.select(kept_out & (runs.distilled == distillation)))
+    text = None
+    if ok:
+        file = path.with_suffix(".json")
+        extra = {} if held is None else {"holdout": {"expression": question.holdout, **asdict(held)}}
+        title, source = Path(name).stem, f"fitted to {name}"
+        try:
+            write_law(result, file, name=title, source=source, data="as in the fitted runs", extra=extra)
+            text = file.read_text(encoding="utf-8")
+        finally:
+            file.unlink(missing_ok=True)
+    charts: dict[str, Chart] = {}
+    if ok and not isinstance(result.law, SupervisedLaw):
+        charts["extrapolation"] = extrapolation(result.law, Scope(fitted_range=result.fitted_range), runs)
+    if ok:
+        charts["errors"] = error_chart(result, runs, held_out=kept_out)
+    if result.profiles:
+        charts["profiles"] = profile_chart(result)
+    content = {
+        "form": spec.form,
+        "joint": spec.joint,
+        "coefficients": result.coefficients if ok else None,
+        "intervals": result.intervals if ok else None,
+        "interval_level": spec.level,
+        "objective": result.objective,
+        "status": result.status,
+        "starts": spec.starts,
+        "starts_reached": result.starts_reached,
+        "at_bound": result.at_bound,
+        "not_identified": result.not_identified,
+        "open_ranges": result.open_ranges,
+        "consistency_error": result.consistency_error,
+        "train": asdict(result.train) if ok else None,
+        "holdout": None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage},
+        "fingerprint": result.fingerprint,
+        "warnings": [str(caution) for caution in cautions],
+    }
+    return Fitted(content=plain(content), charts=charts, law=text)
+
+
+@contextmanager
+def _named(path: Path, name: str) -> Iterator[None]:
+    """What is raised inside calls the file as the user does."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), one_line(name, 80))) from None
+
+
+def _require_small(path: Path) -> None:
+    """Look at a Parquet file's own account of itself before it is unpacked."""
+    if path.suffix != ".parquet":
+        return
+    import pyarrow.parquet
+    from pyarrow.lib import ArrowException
+
+    try:
+        about = pyarrow.parquet.read_metadata(path)
+        unpacked = sum(about.row_group(i).total_byte_size for i in range(min(about.num_row_groups, 10_000)))
+        rows, columns = about.num_rows, about.num_columns
+    except (ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path}: is not a Parquet file ({one_line(error, 100)})") from None
+    _require_rows(path, rows)
+    if unpacked > MOST_UNPACKED or columns > MOST_COLUMNS:
+        raise ValueError(f"{path}: {columns} columns that unpack to {unpacked / 1e6:,.0f} MB are more than are read")
+
+
+def _require_rows(path: Path, rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise ValueError(f"{path}: {rows:,} rows; at most {MOST_ROWS:,} are read")

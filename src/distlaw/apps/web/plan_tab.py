@@ -1,0 +1,459 @@
+"""The Plan tab: distill or train from scratch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
+
+from distlaw.apps.web.controls import Check, Copy, Drop, Quantity, Rows, Select, Text, options_of
+from distlaw.apps.web.elements import (
+    Content,
+    amount,
+    aria,
+    card,
+    chart_slot,
+    code,
+    csv_text,
+    details,
+    fact,
+    facts,
+    message,
+    sentence,
+    table,
+)
+from distlaw.apps.web.figure import placed, places
+from distlaw.apps.web.laws import MOST_BYTES, decoded, law_of_text
+from distlaw.apps.web.plan_answer import (
+    Answer,
+    answer,
+    budget_in,
+    confidence,
+    content,
+    crossover,
+    curves,
+    headline,
+    reasons,
+    rows,
+    spread,
+    teachers,
+)
+from distlaw.apps.web.plan_question import LABELS, TEACHER_CELLS, UNITS, PlanQuestion
+from distlaw.apps.web.query import MOST_ROWS
+from distlaw.apps.web.shelf import file_name
+from distlaw.apps.web.site import Site
+from distlaw.costs import ACCELERATORS
+from distlaw.plan import SITUATIONS, SUPERVISED, Option, OptionUncertainty
+from distlaw.runs import format_quantity
+
+_HELP = {
+    "student": "Without embeddings, such as 300M or 1B.",
+    "law": "Which scaling law to believe; losses are those of its data and tokenizer.",
+    "students": "Each pays its part of the teacher's training.",
+    "cached": "From 0 to 1; cached targets cost no teacher pass.",
+    "serving": "Serving is paid from the same budget; 0 counts training alone.",
+    "unique_tokens": "Caps the tokens of student and teacher; empty: enough.",
+    "largest_teacher": "Empty: any.",
+    "price": "Empty: a rough market price.",
+}
+
+
+_RANGES = {
+    "flops": (1e15, 1e27),
+    "gpu-hours": (1e-3, 1e9),
+    "dollars": (1e-3, 1e9),
+    "tokens": (1e6, 1e15),
+    "loss": (1.5, 6.0),
+}
+
+
+def layout(question: PlanQuestion, site: Site) -> list[Content]:
+    """The tab, its inputs as the question has them."""
+
+    def at(name: str) -> dict[str, Any]:
+        return {"id": f"plan-{name}", "label": LABELS[name], "value": getattr(question, name)}
+
+    def text(name: str) -> Text:
+        return Text(**at(name), help=_HELP.get(name, ""))
+
+    situations = {name: words[3].upper() + words[4:] for name, words in SITUATIONS.items()}
+    form = html.Form(
+        [
+            html.H2("Your question"),
+            Quantity(**at("student"), low=1e5, high=1e12, help=_HELP["student"]),
+            Quantity(**at("budget"), low=_RANGES[question.unit][0], high=_RANGES[question.unit][1]),
+            Select(**at("unit"), options=UNITS),
+            Select(**at("situation"), options=situations),
+            Select(**at("law"), options=site.laws.options(site.own_laws()), help=_HELP["law"]),
+            details(
+                "Sharing and serving",
+                text("students"),
+                Check(**at("shared")),
+                *map(text, ("cached", "serving")),
+                open=(question.students, question.shared, question.cached, question.serving) != ("1", "", "0", "0"),
+            ),
+            details(
+                "Limits",
+                *map(text, ("unique_tokens", "largest_teacher")),
+                open=bool(question.unique_tokens or question.largest_teacher),
+            ),
+            details(
+                "Own teachers",
+                Rows(**at("teacher"), columns=TEACHER_CELLS, thing="teacher", most=MOST_ROWS),
+                html.P("Give each a loss on the law's data, or the tokens to estimate it from.", className="help"),
+                open=bool(question.teacher),
+            ),
+            details(
+                "Hardware and model family",
+                Select(**at("accelerator"), options={name: name for name in ACCELERATORS}),
+                *map(text, ("utilisation", "price", "context", "vocabulary")),
+            ),
+            details(
+                "Own law file",
+                Drop(
+                    id="plan-upload",
+                    label="Law file that distlaw fit wrote",
+                    accept=".json",
+                    most_bytes=MOST_BYTES,
+                    help="Stays in this browser's session.",
+                ),
+                html.Div(id="plan-upload-said"),
+            ),
+        ],
+        className="card form",
+        **aria(label="Inputs of the plan"),
+    )
+    buttons = [
+        Copy("plan-link", "Copy link"),
+        html.Button("JSON", id="plan-json", type="button", className="quiet"),
+        html.Button("CSV", id="plan-options-csv", type="button", className="quiet"),
+    ]
+    results = html.Div(
+        [
+            html.Section(id="plan-answer", className="card answer", **aria(live="polite", atomic="true")),
+            html.Div(
+                [
+                    card("All five ways", html.Div(id="plan-table"), html.Div(id="plan-teachers")),
+                    html.Section(
+                        [
+                            chart_slot("plan-loss", "Loss against compute"),
+                            *(chart_slot(f"plan-{name}", label) for name, label in _CHARTS.items()),
+                        ],
+                        className="card charts first",
+                        **aria(label="Charts"),
+                    ),
+                    card(
+                        "Why, and what would turn it round",
+                        html.Div(id="plan-confidence"),
+                        html.Div(id="plan-reasons"),
+                        id="plan-reasons-part",
+                    ),
+                    card("Take it along", html.Div(buttons, className="buttons"), html.Div(id="plan-export")),
+                ],
+                id="plan-rest",
+                className="results",
+            ),
+            dcc.Download(id="plan-file"),
+            *(dcc.Store(id=f"plan-{name}") for name in ("spread", "rested", "seen")),
+        ],
+        className="results",
+    )
+    return [form, results]
+
+
+def register(app: Dash, site: Site) -> None:
+    """The tab's callbacks."""
+    controls = [Input(f"plan-{name}", "value") for name in PlanQuestion.names()]
+
+    def found(asked: Mapping[str, Any] | None) -> Answer | None:
+        """The answer to what was asked last; None where it had none."""
+        if not asked or not asked.get("ok"):
+            return None
+        question, _ = PlanQuestion.from_query(asked["query"])
+        return answer(question, site.law(question.law))
+
+    @app.callback(
+        Output("plan-answer", "children"),
+        Output("plan-table", "children"),
+        Output("plan-teachers", "children"),
+        Output("plan-export", "children"),
+        Output("plan-reasons", "children"),
+        Output("plan-query", "data"),
+        *controls,
+    )
+    def say(*values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        question = PlanQuestion.of(list(values))
+        try:
+            one = answer(question, site.law(question.law))
+            return (
+                answer_shown(one),
+                options_table(one),
+                teachers_table(one),
+                export_shown(one),
+                _LATER,
+                {"query": question.to_query(), "ok": True},
+            )
+        except ValueError as error:
+            asked = {"query": question.to_query(), "ok": False}
+            return [html.H1("No answer"), message(str(error))], None, None, None, None, asked
+
+    @app.callback(
+        *places("plan", _CURVES),
+        Input("plan-query", "data"),
+        Input("plan-spread", "data"),
+        Input("theme", "data"),
+    )
+    def draw(asked: Any, told: Any, theme: str) -> list[Any]:  # noqa: ANN401
+        if (one := found(asked)) is None:
+            return placed({}, _CURVES, theme)
+        intervals = spread(one.question, one.law) if told == asked["query"] else None
+        return placed(curves(one, intervals), _CURVES, theme)
+
+    @app.callback(*places("plan", ["crossover"]), Input("plan-query", "data"), Input("theme", "data"))
+    def cross(asked: Any, theme: str) -> Any:  # noqa: ANN401
+        one = found(asked)
+        return placed({} if one is None else {"crossover": crossover(one)}, ["crossover"], theme)
+
+    # Apart from the answer, which would wait for all that is in this part to be loaded.
+    app.clientside_callback(
+        ClientsideFunction("distlaw", "unanswered"), Output("plan-rest", "hidden"), Input("plan-query", "data")
+    )
+    app.clientside_callback(
+        ClientsideFunction("distlaw", "rested"), Output("plan-rested", "data"), Input("plan-query", "data")
+    )
+    app.clientside_callback(
+        ClientsideFunction("distlaw", "seen"), Output("plan-seen", "data"), Input("plan-rested", "data")
+    )
+
+    @app.callback(
+        Output("plan-reasons", "children", allow_duplicate=True),
+        Input("plan-seen", "data"),
+        prevent_initial_call="initial_duplicate",
+    )
+    def explain(asked: Any) -> Any:  # noqa: ANN401
+        one = found(asked)
+        if one is None:
+            return no_update
+        return html.Ul([html.Li(sentence(text)) for text in reasons(one.question, one.law)])
+
+    @app.callback(
+        Output("plan-table", "children", allow_duplicate=True),
+        Output("plan-confidence", "children"),
+        Input("plan-rested", "data"),
+        prevent_initial_call="initial_duplicate",
+    )
+    def doubt(asked: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        one = found(asked)
+        if one is None or not one.law.has_draws:
+            return no_update, None
+        try:
+            intervals = spread(one.question, one.law)
+        except ValueError as error:
+            return no_update, message(str(error), kind="warning")
+        sure = html.Ul([html.Li(sentence(text)) for text in confidence(intervals)])
+        # Set by the way and not as an output, for which the charts would wait.
+        set_props("plan-spread", {"data": asked["query"]})
+        return options_table(one, intervals), sure
+
+    @app.callback(
+        Output("plan-budget", "value"),
+        Output("plan-budget", "low"),
+        Output("plan-budget", "high"),
+        Input("plan-unit", "value"),
+        State("plan-query", "data"),
+        prevent_initial_call=True,
+    )
+    def convert(unit: str, asked: Any) -> tuple[Any, float, float]:  # noqa: ANN401
+        one = found(asked)
+        if one is None or one.question.unit == unit:
+            return no_update, *_RANGES[unit]
+        return budget_in(one, unit), *_RANGES[unit]
+
+    @app.callback(
+        Output("plan-law", "options"),
+        Output("plan-law", "value"),
+        Output("plan-upload-said", "children"),
+        Input("plan-upload", "value"),
+        prevent_initial_call=True,
+    )
+    def bring(file: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
+        try:
+            name = file_name(file["name"])
+            law = law_of_text(decoded(file["content"], MOST_BYTES).decode("utf-8", "replace"), name)
+            _ = law.student_law
+        except (ValueError, KeyError, TypeError) as error:
+            return no_update, no_update, message(str(error) if isinstance(error, ValueError) else "no file came")
+        site.session_or_new().keep_law(law)
+        return options_of(site.laws.options(site.own_laws())), law.key, message(f"{name} is chosen", kind="note")
+
+    @app.callback(
+        Output("plan-file", "data"),
+        *(Input(f"plan-{name}", "n_clicks") for name in _FILES),
+        State("plan-query", "data"),
+        prevent_initial_call=True,
+    )
+    def save(*values: Any) -> Any:  # noqa: ANN401
+        one = found(values[-1])
+        if one is None or not ctx.triggered or not ctx.triggered[0]["value"]:
+            return no_update
+        return saved(str(ctx.triggered_id), one)
+
+
+_LATER = html.P("Worked out when it is looked at.", className="help")
+_CURVES = ("loss", "gain", "spending", "sizes")
+_CHARTS = {
+    "gain": "What distilling gains at equal compute",
+    "crossover": "Where supervised training overtakes",
+    "spending": "Where the compute goes",
+    "sizes": "The best tokens and teacher",
+}
+_FILES = ("json", "options-csv", *(f"{name}-csv" for name in (*_CURVES, "crossover")))
+
+
+def saved(button: str, one: Answer) -> dict[str, str]:
+    """What a button saves: name and content of a file."""
+    if button == "plan-json":
+        return {"filename": "plan.json", "content": json.dumps(content(one), indent=2, ensure_ascii=False)}
+    if button == "plan-options-csv":
+        return {"filename": "plan.csv", "content": csv_text(list(rows(one)))}
+    name = button.removeprefix("plan-").removesuffix("-csv")
+    chart = crossover(one) if name == "crossover" else curves(one)[name]
+    return {"filename": f"{chart.name}.csv", "content": chart.csv()}
+
+
+def answer_shown(one: Answer) -> list[Content]:
+    """The answer in words, and the numbers that matter."""
+    word, sentence = headline(one)
+    option, baseline = one.own, one.plan[SUPERVISED]
+    found = []
+    if baseline.feasible:
+        tokens = format_quantity(baseline.student_tokens)
+        found.append(fact("From scratch", f"{baseline.student_loss:.4f} nats", f"on {tokens} tokens"))
+    if option.feasible:
+        tokens = format_quantity(option.student_tokens)
+        found.append(fact("Distilled", f"{option.student_loss:.4f} nats", f"on {tokens} tokens"))
+        tokens = f"{format_quantity(option.teacher_tokens or 0)} tokens"
+        if "teacher_tokens (most)" in option.at_bounds:
+            tokens = "its training costs nothing here"
+        teacher = f"{option.teacher_loss:.3f} nats, {tokens}"
+        found.append(fact("Best teacher", f"{format_quantity(option.teacher_params or 0)} parameters", teacher))
+        bill = one.bill(option)
+        hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
+        found.append(fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"))
+    parts: list[Content] = [html.H1(word), html.P(sentence, className="lead"), facts(*found)]
+    if one.warnings:
+        beyond = any(text.endswith("an extrapolation") for text in one.warnings)
+        number = f"{len(one.warnings)} {'things' if len(one.warnings) > 1 else 'thing'} to know"
+        title = f"This goes beyond the fitted runs; {number}" if beyond else number
+        parts.append(details(title, message(*one.warnings, kind="warning")))
+    return parts
+
+
+def options_table(one: Answer, intervals: Mapping[str, OptionUncertainty] | None = None) -> Content:
+    """The options of the plan, the user's own marked."""
+    baseline = one.plan[SUPERVISED]
+    serving = one.plan.problem.costs.serving_tokens > 0
+    columns = ["Option", "Student loss, nats"]
+    columns += ["90 % interval", "Beats scratch"] if intervals else []
+    columns += ["Against scratch", "Student tokens", "Teacher", "Teacher tokens", "Teacher loss", "Compute goes to"]
+    columns += ["FLOPs", "GPU-hours", "$"]
+    lines, marked = [], -1
+    for i, option in enumerate(one.plan.options):
+        if option.scenario == one.question.situation:
+            marked = i
+        if not option.feasible:
+            lines.append([option.scenario, "not feasible", *[""] * (len(columns) - 2)])
+            continue
+        bill = one.bill(option)
+        gap = option.student_loss - baseline.student_loss
+        lines.append(
+            [
+                option.scenario,
+                f"{option.student_loss:.4f}",
+                *(_interval(intervals.get(option.scenario)) if intervals else ()),
+                "" if option.scenario == SUPERVISED or not baseline.feasible else f"{gap:+.4f}",
+                format_quantity(option.student_tokens) + _star(option, "student_tokens"),
+                _size(option, "teacher_params"),
+                _size(option, "teacher_tokens"),
+                "" if option.teacher_loss is None else f"{option.teacher_loss:.4f}",
+                _shares(option, serving),
+                f"{option.flops.total:.3g}",
+                amount(bill.gpu_hours),
+                amount(bill.dollars),
+            ]
+        )
+    shown: list[Content] = [table("Five ways to make the student, each at its best", columns, lines, marked=marked)]
+    if any(option.at_bounds for option in one.plan.options):
+        shown.append(html.P("* on a bound of the search", className="help"))
+    return shown
+
+
+def _interval(one: OptionUncertainty | None) -> tuple[str, str]:
+    if one is None:
+        return "", ""
+    low, high = one.student_loss
+    return f"{low:.4f} to {high:.4f}", "" if one.probability is None else f"{one.probability:.0%}"
+
+
+def _star(option: Option, name: str) -> str:
+    return "*" if any(bound.startswith(name) for bound in option.at_bounds) else ""
+
+
+def _size(option: Option, name: str) -> str:
+    value = getattr(option, name)
+    return "" if value is None else format_quantity(value) + _star(option, name)
+
+
+_PARTS = (("student_training", "student"), ("teacher_logits", "logits"), ("teacher_training", "teacher"))
+
+
+def _shares(option: Option, serving: bool) -> dict[str, Any]:
+    """Shares of the compute, as a bar and in words."""
+    parts = [*_PARTS, *((("student_serving", "serving"),) if serving else ())]
+    shares = {name: getattr(option.flops, part) / option.flops.total for part, name in parts}
+    spent = {name: share for name, share in shares.items() if share > 0}
+    return {"bar": spent, "words": ", ".join(f"{name} {share:.0%}" for name, share in spent.items())}
+
+
+def teachers_table(one: Answer) -> Content:
+    """The user's own teachers, ranked."""
+    try:
+        ranked = teachers(one)
+    except ValueError as error:
+        return message(str(error))
+    if not ranked:
+        return None
+    columns = [
+        "Teacher",
+        "Student loss, nats",
+        "Gain",
+        "Student tokens",
+        "Parameters",
+        "Teacher loss",
+        "Loss is",
+        "FLOPs",
+    ]
+    lines = [
+        [
+            row.name,
+            f"{row.student_loss:.4f}",
+            f"{row.gain:+.4f}",
+            format_quantity(row.student_tokens),
+            "" if row.teacher_params is None else format_quantity(row.teacher_params),
+            "" if row.teacher_loss is None else f"{row.teacher_loss:.4f}",
+            row.loss_from or "",
+            f"{row.total_flops:.3g}",
+        ]
+        for row in ranked
+    ]
+    return [html.H3("Your own teachers"), table("Own teachers, best first", columns, lines, marked=0)]
+
+
+def export_shown(one: Answer) -> list[Content]:
+    """Files and texts that give the same plan elsewhere."""
+    law = one.law.command
+    return [
+        html.H3("The same on the command line"),
+        code("plan-command", one.question.command(law), "Command line"),
+        details("The same in Python", code("plan-python", one.question.python(law), "Python")),
+    ]

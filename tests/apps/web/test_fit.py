@@ -1,0 +1,219 @@
+import base64
+import gzip
+import json
+import shlex
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from distlaw.apps.cli import main
+from distlaw.apps.web import fit_work
+from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
+from distlaw.apps.web.fit_tab import problems_shown, received
+from distlaw.apps.web.fit_work import MOST_ROWS, check, fit, look
+
+HEADER = "student_params,student_tokens,student_loss\n"
+
+
+def tell(done, parts):
+    pass
+
+
+def write(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_a_look_names_columns_and_shows_the_first_rows(table):
+    found = look(table, "runs.csv", tell)
+    assert found.columns == ("student_params", "student_tokens", "student_loss", "teacher_loss")
+    assert found.rows == 48
+    assert found.preview[0][0] == "100000000.0"
+
+
+def hostile_tables():
+    yield "no table", b"", "t.csv", "no rows"
+    yield "binary", bytes(range(256)) * 50, "t.csv", "cannot be read"
+    yield "a zip called csv", None, "zip.csv", "cannot be read|cells|no rows"
+    yield "a gzip called csv", gzip.compress(b"0" * 1_000_000), "t.csv", "cannot be read"
+    yield "a csv called parquet", HEADER + "1,1,1\n", "t.parquet", "is not a Parquet file"
+    yield "too many rows", HEADER + "1e9,1e9,3\n" * (MOST_ROWS + 1), "t.csv", r"20,001 rows; at most 20,000"
+    yield (
+        "too many columns",
+        ",".join(f"c{i}" for i in range(200)) + "\n" + ",".join(["1"] * 200),
+        "t.csv",
+        "200 columns",
+    )
+    yield "a column twice", "a,a\n1,2\n", "t.csv", "both mean a"
+    yield "deep JSON", "[" * 50_000, "t.jsonl", "cannot be read"
+    yield "an open quote", HEADER + '1,1,"1\n', "t.csv", "quote that does not close"
+
+
+def content_of(name, content):
+    if name != "zip.csv":
+        return content
+    import io
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("a.csv", b"0" * 10_000_000)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "says"),
+    [pytest.param(content, name, says, id=what) for what, content, name, says in hostile_tables()],
+)
+def test_a_hostile_table_is_refused_in_a_sentence_that_calls_it_as_the_user_does(tmp_path, content, name, says):
+    path = write(tmp_path, content_of(name, content), name)
+    with pytest.raises(ValueError, match=says) as raised:
+        look(path, "my table.csv", tell)
+    assert str(raised.value).startswith("my table.csv: ")
+    assert str(tmp_path) not in str(raised.value)
+
+
+def test_a_parquet_file_that_unpacks_to_much_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit_work, "MOST_UNPACKED", 10_000_000)
+    path = tmp_path / "t.parquet"
+    wide = pa.table({f"c{i}": ["x" * 400] * 2000 for i in range(20)})
+    pyarrow.parquet.write_table(wide, path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ValueError, match="20 columns that unpack to 16 MB are more than are read"):
+        look(path, "t.parquet", tell)
+    many = tmp_path / "many.parquet"
+    pyarrow.parquet.write_table(pa.table({"a": pa.array([1.0] * 3_000_000)}), many)
+    assert many.stat().st_size < 100_000
+    with pytest.raises(ValueError, match="3,000,000 rows"):
+        look(many, "many.parquet", tell)
+
+
+def test_what_a_file_does_beyond_its_limits_ends_its_process_and_not_the_page(tmp_path, site):
+    # Every row names a column of its own: as a table, a thousand million cells.
+    rows = "\n".join(json.dumps({f"c{i}": 1}) for i in range(30_000))
+    path = write(tmp_path, rows, "t.jsonl")
+    job = site.workers.begin(look, path, "t.jsonl", seconds=2.0, memory=1 << 30)
+    with pytest.raises(ValueError, match=r"needs more memory|takes longer"):
+        job.wait(60)
+
+
+def test_formulas_are_text_and_bad_rows_are_named(tmp_path):
+    path = write(tmp_path, HEADER + '=cmd(),1e9,3\n1e8,"=HYPERLINK(""http://x"")",3\n1e8,1e9,nan\n')
+    found = look(path, "t.csv", tell)
+    assert found.preview[0][0] == "=cmd()"
+    with pytest.raises(ValueError, match=r"row 1, column student_params: '=cmd..' is not a number") as raised:
+        check(path, "t.csv", found.columns, {}, tell)
+    shown = str(problems_shown(str(raised.value)))
+    for row in ("row 1, column student_params", "row 2, column student_tokens", "row 3, column student_loss"):
+        assert row in shown
+
+
+def test_columns_can_be_named_by_the_user(tmp_path, table):
+    lines = table.read_text().splitlines()
+    path = write(tmp_path, "\n".join(["size,D,final,guide", *lines[1:]]))
+    columns = look(path, "t.csv", tell).columns
+    assert mapped(columns, {}) == {"student_tokens": "D"}
+    with pytest.raises(ValueError, match="choose the column of student_params, student_loss"):
+        check(path, "t.csv", columns, {}, tell)
+    said = {"student_params": "size", "student_loss": "final", "teacher_loss": "guide"}
+    found = check(path, "t.csv", columns, said, tell)
+    assert (found.runs, found.distilled) == (48, 36)
+    assert found.ranges["student_params"] == (1e8, 3e9)
+    assert check(path, "t.csv", columns, said | {"teacher_loss": NONE}, tell).distilled == 0
+    with pytest.raises(ValueError, match="column 'none' for student_params is not in this table"):
+        check(path, "t.csv", columns, {"student_params": "none"}, tell)
+
+
+def test_a_column_that_was_given_to_one_is_not_taken_for_another():
+    assert mapped(("N", "D", "loss"), {"teacher_loss": "loss"}) == {
+        "student_params": "N",
+        "student_tokens": "D",
+        "teacher_loss": "loss",
+    }
+
+
+def test_losses_in_bits_are_refused_by_the_name_of_their_column(tmp_path):
+    path = write(tmp_path, "N,D,loss_bits\n1e8,1e9,4\n")
+    with pytest.raises(ValueError, match="is in bits"):
+        check(path, "t.csv", ("N", "D", "loss_bits"), {"student_loss": "loss_bits"}, tell)
+
+
+QUESTION = FitQuestion(
+    table="key", form="peaked-tokens", rests="busbridge2025", holdout="student_loss <= 2.35", resamples="30"
+)
+
+
+def test_the_command_line_gives_the_same_fit(table, tmp_path, monkeypatch, capsys):
+    columns = look(table, "runs.csv", tell).columns
+    found = fit(table, "runs.csv", columns, QUESTION, tell)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs.csv").write_bytes(table.read_bytes())
+    assert main([*shlex.split(QUESTION.command("runs.csv"))[1:], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    for name in ("coefficients", "intervals", "objective", "status", "train", "holdout", "fingerprint"):
+        assert found.content[name] == printed[name], name
+    mine, theirs = json.loads(found.law or ""), json.loads((tmp_path / "law.json").read_text())
+    assert mine.pop("name") == "runs"
+    assert theirs.pop("name") == "law"
+    assert mine == theirs
+    assert {"extrapolation", "errors"} <= set(found.charts)
+    held = [one for one in found.charts["errors"].panels[0].series if one.kind == "hollow"]
+    assert len(held[0].x) == found.content["holdout"]["runs"]
+    assert not list(table.parent.glob("*.json"))  # nothing is left beside the upload
+
+
+@pytest.mark.parametrize("rests", ["joint", "first"])
+def test_other_laws_to_rest_on(table, rests):
+    columns = look(table, "runs.csv", tell).columns
+    question = FitQuestion(form="effective-tokens", rests=rests, resamples="0")
+    content = fit(table, "runs.csv", columns, question, tell).content
+    assert content["joint"] == (rests == "joint")
+    assert content["coefficients"]["kappa"] > 1
+
+
+def test_a_supervised_fit(table):
+    columns = look(table, "runs.csv", tell).columns
+    found = fit(table, "runs.csv", columns, FitQuestion(kind="supervised", resamples="0"), tell)
+    assert found.content["form"] == "supervised"
+    assert "extrapolation" not in found.charts
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"resamples": "9999"}, "Resamples, for intervals: '9999' is not a whole number from 0 to 4096"),
+        ({"delta": "small"}, "Huber's delta, log loss: 'small' is not a number"),
+        ({"seed": "-1"}, "Seed: '-1'"),
+        ({"resamples": "1"}, "resamples must be 0"),
+    ],
+)
+def test_a_wrong_setting_is_named(change, says):
+    with pytest.raises(ValueError, match=says.replace("(", r"\(")):
+        _ = FitQuestion(**change).spec
+
+
+def test_an_upload_is_kept_under_a_name_of_the_servers_own(table, site):
+    before = set(Path(site.folder.name).iterdir())
+    content = base64.b64encode(table.read_bytes()).decode()
+    upload = received(site, {"name": "../../../etc/cron.d/evil.csv", "content": content})
+    assert upload.name == "evil.csv"
+    assert upload.path.parent == Path(site.folder.name)
+    assert upload.path.stem == upload.key
+    for file, says in (
+        (None, "no file came"),
+        ({"name": "a.exe", "content": content}, "must end in .csv"),
+        ({"name": "a.csv", "content": 5}, "larger than"),
+        ({"name": "a.csv", "content": "!"}, "did not arrive whole"),
+        ({"name": "a.csv", "content": base64.b64encode(b"a").decode()}, "a.csv: the table has no rows"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            received(site, file)
+    assert set(upload.path.parent.iterdir()) == before | {upload.path}
+
+
+def test_work_names_its_functions_for_the_workers():
+    for name in ("look", "check", "fit"):
+        assert callable(getattr(fit_work, name))

@@ -1,0 +1,184 @@
+import contextlib
+import io
+import json
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distlaw.apps.cli import main
+from distlaw.apps.web.laws import Laws
+from distlaw.apps.web.plan_answer import (
+    answer,
+    budget_in,
+    content,
+    crossover,
+    curves,
+    headline,
+    reasons,
+    rows,
+    spread,
+    teachers,
+)
+from distlaw.apps.web.plan_question import PlanQuestion
+from distlaw.apps.web.plan_tab import answer_shown, options_table, saved, teachers_table
+from distlaw.costs import PAPER_FAMILY
+from distlaw.plan import budget_grid
+
+DEFAULT = Laws().find(PlanQuestion().law, {})
+JUST_ALONE = f"{3e6 * float(PAPER_FAMILY.forward_flops(1e9)) * 1.00002:.9g}"  # the fewest tokens, and no teacher
+QUESTIONS = [
+    PlanQuestion(),
+    PlanQuestion(student="300M", budget="2000", unit="gpu-hours", accelerator="a100", utilisation="0.5"),
+    PlanQuestion(budget="5e4", unit="dollars", price="3.2", students="8", shared="yes", cached="0.5"),
+    PlanQuestion(student="3B", budget="200B", unit="tokens", unique_tokens="1T", largest_teacher="70B"),
+    PlanQuestion(budget="2.3", unit="loss", serving="1T", context="2048", vocabulary="50000"),
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.unit)
+def test_the_command_line_gives_the_same_plan(question, capsys):
+    command = question.command(DEFAULT.command)
+    assert main([*shlex.split(command)[1:], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = content(answer(question, DEFAULT))
+    assert found.pop("command") == command
+    assert found.pop("own_teachers") == []
+    assert found == printed
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.unit)
+def test_python_gives_the_same_plan(question):
+    found = answer(question, DEFAULT)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(question.python(DEFAULT.command), {})
+    lines = said.getvalue().splitlines()
+    for line, option in zip(lines, found.plan.options, strict=False):
+        values = (option.student_loss, option.student_tokens, option.teacher_params, option.teacher_tokens)
+        assert line == " ".join([option.scenario, *map(str, values)])
+    assert tuple(lines[5:]) == reasons(question, DEFAULT)
+
+
+def test_a_law_file_gives_the_same_intervals_as_the_command(laws, capsys):
+    law = Laws(laws).find("file:mine.json", {})
+    question = PlanQuestion(student="500M", budget="3e20", law=law.key)
+    assert main([*shlex.split(question.command(law.command))[1:], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = content(answer(question, law))
+    assert [option["uncertainty"] for option in found["options"]] == [o["uncertainty"] for o in printed["options"]]
+    low, high = spread(question, law)["teacher-inference"].student_loss
+    assert 0 < low < high
+    shown = options_table(answer(question, law), spread(question, law))
+    assert f"{low:.4f} to {high:.4f}" in str(shown[0].rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"student": "big"}, "Student parameters: 'big' is not a number such as"),
+        ({"budget": ""}, "Budget: '' is not a number"),
+        ({"budget": "1"}, "too small for any plan"),
+        ({"unit": "loss", "budget": "1.3"}, "out of reach"),
+        ({"cached": "1.5"}, "Share of targets from a cache: '1.5' is not a share from 0 to 1"),
+        ({"utilisation": "0"}, "utilisation must be above 0"),
+        ({"students": "0.5"}, "students must be 1 or more"),
+        ({"context": "4k"}, "Context, tokens: '4k' is not a whole number"),
+        ({"student": "/etc/passwd"}, "'/etc/passwd' is not a number"),
+        ({"serving": "-1"}, "Tokens the student will serve: '-1' is not a finite number above 0"),
+    ],
+)
+def test_a_wrong_input_is_named(change, says):
+    with pytest.raises(ValueError, match=says.replace("(", r"\(")):
+        answer(replace(PlanQuestion(), **change), DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("question", "word", "says"),
+    [
+        (PlanQuestion(), "Distill", "0.0108 nats better"),
+        (PlanQuestion(situation="teacher-pretraining"), "Train from scratch", "0.0637 nats worse"),
+        (PlanQuestion(unit="loss", budget="2.3"), "Distill", "times less compute"),
+        (PlanQuestion(unit="loss", budget="2.3", situation="teacher-pretraining"), "Train from scratch", "times more"),
+        (PlanQuestion(budget="5.36e21"), "It makes no difference", "less than what two seeds differ by"),
+        (PlanQuestion(budget=JUST_ALONE, situation="teacher-pretraining"), "Train from scratch", "not feasible"),
+    ],
+)
+def test_the_answer_in_words(question, word, says):
+    found = answer(question, DEFAULT)
+    assert headline(found)[0] == word
+    assert says in headline(found)[1]
+    assert word in str(answer_shown(found))
+
+
+def test_own_teachers_are_ranked_with_training_from_scratch_among_them():
+    question = PlanQuestion(teacher=(("good", "3B", "2.0", ""), ("", "", "", ""), ("old", "1B", "", "100B")))
+    found = teachers(answer(question, DEFAULT))
+    assert {row.name for row in found} == {"good", "old", "none: train supervised"}
+    assert found == sorted(found, key=lambda row: row.student_loss)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (("a", "", "2.0", ""), "own teachers, row 1: '' is not a number"),
+        (("a", "1B", "", ""), "row 1: teacher 'a': give its loss"),
+        (("a", "=1+1", "2", ""), "'=1.1' is not a number"),
+    ],
+)
+def test_a_wrong_teacher_is_named_and_the_plan_stands(row, says):
+    found = answer(PlanQuestion(teacher=(row,)), DEFAULT)
+    with pytest.raises(ValueError, match=says):
+        teachers(found)
+    assert "own teachers, row 1" in str(teachers_table(found)).lower()
+
+
+def test_the_curves_are_those_of_the_planner():
+    question = PlanQuestion(budget="3e21", students="4")
+    found = answer(question, DEFAULT)
+    loss = curves(found)["loss"].panels[0]
+    line = next(one for one in loss.series if one.name == "teacher-pretraining")
+    problem = found.plan.problem
+    grid = budget_grid(
+        DEFAULT.student_law,
+        problem.student_params,
+        line.x,
+        scenarios=problem.scenarios,
+        bounds=problem.bounds,
+        costs=problem.costs,
+    )
+    np.testing.assert_allclose(line.y, grid.distilled["teacher-pretraining"].student_loss[0], rtol=1e-12)
+    point = next(one for one in loss.series if one.kind == "points")
+    assert (point.x[0], point.y[0]) == (found.plan["supervised"].flops.total, found.plan["supervised"].student_loss)
+
+
+def test_the_user_is_on_the_crossover_chart():
+    chart = crossover(answer(PlanQuestion(student="2B", budget="7e21"), DEFAULT))
+    you = next(one for one in chart.panels[0].series if one.name == "you")
+    assert (you.x[0], you.y[0]) == (2e9, 7e21)
+
+
+def test_a_budget_goes_over_into_another_unit_and_back():
+    found = answer(PlanQuestion(), DEFAULT)
+    hours = PlanQuestion(budget=budget_in(found, "gpu-hours"), unit="gpu-hours")
+    assert answer(hours, DEFAULT).plan.problem.compute == pytest.approx(1e21, rel=0.005)
+    assert budget_in(answer(hours, DEFAULT), "flops") in ("1e21", "9.99e20")
+    assert answer(PlanQuestion(budget=budget_in(found, "tokens"), unit="tokens"), DEFAULT).own.feasible
+    assert answer(PlanQuestion(budget=budget_in(found, "loss"), unit="loss"), DEFAULT).own.feasible
+
+
+@pytest.mark.parametrize(
+    "button", ["json", "options-csv", "loss-csv", "gain-csv", "spending-csv", "sizes-csv", "crossover-csv"]
+)
+def test_what_is_saved_can_be_read_again(button):
+    found = answer(PlanQuestion(), DEFAULT)
+    file = saved(f"plan-{button}", found)
+    if button == "json":
+        assert json.loads(file["content"])["options"][0]["scenario"] == "supervised"
+        return
+    header, *lines = file["content"].splitlines()
+    assert len(lines) >= 5
+    assert file["filename"].endswith(".csv")
+    if button == "options-csv":
+        first = dict(zip(header.split(","), lines[0].split(","), strict=True))
+        assert float(first["student_loss"]) == next(rows(found))["student_loss"]
