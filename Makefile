@@ -25,8 +25,9 @@ demo-study: $(VENV)/.train
 	$(BIN)/distlaw study run nano --out build/nano
 	$(BIN)/distlaw study table build/nano --out build/nano.csv
 
+# Two workers, a file of tests each at a time.
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"

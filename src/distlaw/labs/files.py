@@ -12,6 +12,7 @@ import numpy as np
 from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series
 from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table
 from distlaw.labs.lab import Lab
+from distlaw.labs.registry import NAMES
 from distlaw.runs import one_line, written_whole
 
 FINDINGS = "findings.json"
@@ -87,6 +88,11 @@ def read_outcome(folder: Path) -> Outcome:
         raise ValueError(f"findings '{one_line(path)}' cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{one_line(path)}' is no lab's findings ({one_line(error, 200)})") from None
+
+
+def outcomes_in(folder: Path) -> list[Outcome]:
+    """What was found by all labs that were run into a folder, in the order of the registry."""
+    return [read_outcome(folder / name) for name in NAMES if (folder / name / FINDINGS).is_file()]
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

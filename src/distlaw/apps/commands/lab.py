@@ -29,7 +29,8 @@ def lab(
         name: calibration, divergence, flops, handover, kernel-regression, learning-rate, mixing, patience,
             pointer-mapping, temperature, truncation, weak-to-strong; or all, for one page with every lab.
         preset: quick, a few minutes on two cores, or full, about an hour.
-        out: Folder; a lab's report, figures and findings.json are in a folder of its name in it.
+        out: Folder; a lab's report, figures and findings.json are in a folder of its name in it, and README.md there is
+            a page over all labs that were run.
         seed: First of the seeds.
         where: Where runs are done.
         json: Print lab, claim, effect, interval and verdict as JSON, with all else that was found.
@@ -48,6 +49,7 @@ def lab(
     except OSError as error:
         raise ValueError(f"--out '{one_line(out)}' cannot be made ({error.strerror})") from None
     from distlaw.apps.lab_run import run_labs
+    from distlaw.labs.files import outcomes_in
     from distlaw.report.lab_page import write_lab, write_labs
 
     found: list[Outcome] = []
@@ -65,8 +67,7 @@ def lab(
         [open_lab(one) for one in names], preset=preset, seed=seed, out=out, where=where, finished=finished
     ):
         return 1
-    if name == "all":
-        write_labs(found, out)
+    write_labs(outcomes_in(out), out)
     if json:
         contents = [outcome.as_dict() for outcome in found]
         print_json({"labs": contents} if name == "all" else contents[0])
