@@ -33,7 +33,7 @@ def evidence(peaked):
 
 def test_every_question_is_answered(evidence, peaked):
     found, told = evidence
-    assert len(told) == 4
+    assert len(told) == 5
     assert (found.runs, found.supervised_runs, found.distilled_runs) == (len(peaked), 51, 108)
     assert found.form == "peaked-tokens"
     for answer in (
@@ -42,6 +42,7 @@ def test_every_question_is_answered(evidence, peaked):
         found.token_worth,
         found.capacity_gap,
         found.against,
+        found.choices,
         *found.extrapolation.values(),
         *found.forms.values(),
         *found.through_loss.values(),

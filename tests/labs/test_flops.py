@@ -64,22 +64,22 @@ def test_a_token_s_time_is_positive_and_grows_with_the_model():
     assert small.shape == (2,)
     assert (small > 0).all()
     assert large.min() > small.max()
-    assert large.max() < 1e-3  # of a token, not of a batch
+    assert small.max() < 1e-2  # of a token, not of a batch
 
 
 def test_what_the_lab_says_of_the_rule_and_of_times():
     tiny = of_family("tiny")[:2]
     counted = {shape: count(shape, "cpu") for shape in tiny}
     F, N = (np.array([getattr(s.architecture, name) for s in tiny]) for name in ("forward_flops", "n_params"))
-    # Seconds that follow the count but for one repeat in which everything is slower, and then seconds that follow N.
-    for seconds, spread in ((3e-9 * F, (N / F).max() / (N / F).min()), (6e-9 * N, (F / N).min() / (F / N).max())):
+    # Seconds that follow the count, in one repeat twice as many, and then seconds that follow N.
+    for seconds, spread in ((3e-9 * F, 1.0), (6e-9 * N, (F / N).max() / (F / N).min())):
         found = report(counted, dict(zip(tiny, np.outer(seconds, (1.0, 2.0)), strict=True)))
         *exact, rule, times = found.findings
         assert [finding.verdict for finding in exact] == ["holds"] * 4
         assert rule.effect.value == pytest.approx(100 * (2 * N[0] / F[0] - 1))
         assert rule.verdict == "does not hold"
         assert times.effect.value == pytest.approx(spread)
-        assert times.verdict == ("holds" if spread > 1 else "does not hold")
+        assert times.verdict == ("holds" if spread < 2 else "does not hold")
     wrong = {shape: Counts(**{**vars(c), "forward": 1.01 * c.forward}) for shape, c in counted.items()}
     found = report(wrong, {shape: np.array([1.0, 1.0]) for shape in tiny})
     assert [finding.verdict for finding in found.findings[:3]] == ["does not hold"] * 3

@@ -127,5 +127,5 @@ def seconds_per_token(shape: Shape, repeats: int) -> NDArray[np.float64]:
         while (spent := time.process_time() - begun) < 0.1 or steps < 2:
             step()
             steps += 1
-        found.append(spent / steps / 1)
+        found.append(spent / steps / tokens.numel())
     return np.array(found)

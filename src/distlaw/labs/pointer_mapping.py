@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.charts import Axis, Chart, Panel, Series, shades
+from distlaw.charts import Axis, Chart, Guide, Panel, Series, shades
 from distlaw.evidence.answer import LEVEL
 from distlaw.evidence.chance import t_quantile
 from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, all_of, over_seeds
@@ -220,44 +220,46 @@ def _losses(grid: Grid, at: Mapping[Network, Trained]) -> Table:
 
 
 def _chart(grid: Grid, at: Mapping[Network, Trained]) -> Chart:
+    """Losses of students above, and below what they owe to their teachers, where the rise can be seen."""
     colours = dict(zip(grid.students, shades(len(grid.students)), strict=True))
-    panels = []
-    for of, label in (("loss", "cross-entropy, nats"), ("error", "error rate")):
-        for teachers, x, title in (
-            (grid.by_width, "width", "teachers of growing width"),
-            (grid.by_samples, "samples", f"teachers of width {grid.widest}, more and more samples"),
-        ):
 
-            def curve(name: str, nets: list[Network], width: int | None, of: str = of, x: str = x) -> Series:
-                shown = nets if width is None else [student(width, one) for one in nets]
-                ends = [over_seeds(getattr(at[one], of)) for one in shown]
-                return Series(
-                    name=name,
-                    x=np.array([getattr(one, x) for one in nets], dtype=np.float64),
-                    y=np.array([effect.value for effect in ends]),
-                    low=np.array([effect.interval[0] for effect in ends]),
-                    high=np.array([effect.interval[1] for effect in ends]),
-                    kind="line-points",
-                    colour=None if width is None else colours[width],
-                )
+    def curve(name: str, x: list[int], y: list[Array], colour: float | None) -> Series:
+        ends = [over_seeds(values) for values in y]
+        return Series(
+            name=name,
+            x=np.array(x, dtype=np.float64),
+            y=np.array([effect.value for effect in ends]),
+            low=np.array([effect.interval[0] for effect in ends]),
+            high=np.array([effect.interval[1] for effect in ends]),
+            kind="line-points",
+            colour=colour,
+        )
 
-            students = [(width, own) for width in grid.students if len(own := teachers(width)) > 1]
-            panels.append(
-                Panel(
-                    title=title,
-                    x=Axis(label=f"teacher's {x}", scale="log"),
-                    y=Axis(label=label),
-                    series=(
-                        curve("teacher", teachers(grid.subject), None),
-                        *(curve(f"student of width {width}", own, width) for width, own in students),
-                    ),
-                )
-            )
+    top, bottom = [], []
+    for teachers, what, title in (
+        (grid.by_width, "width", "teachers of growing width"),
+        (grid.by_samples, "samples", f"teachers of width {grid.widest}"),
+    ):
+        x = Axis(label=f"teacher's {what}", scale="log")
+        own = teachers(grid.subject)
+        losses = [curve("teacher", [getattr(one, what) for one in own], [at[one].loss for one in own], None)]
+        leads = []
+        for width, colour in colours.items():
+            if len(own := teachers(width)) > 1:
+                taught = [at[student(width, one)].loss for one in own]
+                name, places = f"student of width {width}", [getattr(one, what) for one in own]
+                losses.append(curve(name, places, taught, colour))
+                leads.append(curve(name, places, [loss - at[student(width, None)].loss for loss in taught], colour))
+        # Weak teachers cost far more than good ones give.
+        least = min(min(float(one.y.min()) for one in leads), -1e-3)
+        y = Axis(label="loss over a supervised twin's, nats", limits=(1.2 * least, -0.8 * least))
+        top.append(Panel(title=title, x=x, y=Axis(label="cross-entropy, nats"), series=tuple(losses)))
+        bottom.append(Panel(title=title, x=x, y=y, series=tuple(leads), guides=(Guide(axis="y", at=0.0),)))
     return Chart(
         name="pointer-mapping",
         title="Students of the pointer mapping under teachers of growing strength",
         columns=2,
-        panels=tuple(panels),
+        panels=(*top, *bottom),
     )
 
 
