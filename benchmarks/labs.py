@@ -1,8 +1,8 @@
 """What labs gain by how they are computed.
 
-Commands: `python benchmarks/labs.py` (five minutes on one core): networks of pointer-mapping in a batch against one at a
-time. `python benchmarks/labs.py LABS`, after `distlaw lab all --preset full --out LABS`: what the labs that train gain by
-sharing runs and teachers. CPU time of one thread.
+Commands: `python benchmarks/labs.py` (five minutes on one core): networks of pointer-mapping in a batch against one at
+a time. `python benchmarks/labs.py LABS`, after `distlaw lab all --preset full --out LABS`: what the labs that train
+gain by sharing runs and teachers. CPU time of one thread.
 """
 
 import sys

@@ -21,9 +21,13 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from distlaw.apps.web.plan_question import PlanQuestion
 
@@ -42,8 +46,11 @@ READERS = 5
 class Server:
     """`distlaw serve` in a process of its own, at a port that was free."""
 
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
     def __enter__(self) -> "Server":
-        command = [sys.executable, "-m", "distlaw", "serve", "--port", str(_free_port())]
+        command = [sys.executable, "-m", "distlaw", "serve", "--port", str(_free_port()), *self.words]
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -175,49 +182,52 @@ const seen = window.seen = {};
 """  # at every frame: what is there then is painted with it
 
 
-def browse(server: Server) -> None:
-    """One person with a browser."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        print("no Chromium on this machine: times in a browser are not measured")
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser; None where there is none on this machine."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        yield None
         return
     from playwright.sync_api import sync_playwright
 
     flags = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
     flags = (*flags, "disable-component-update", "disable-sync")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=[f"--{flag}" for flag in flags])
-        opened: dict[str, list[float]] = defaultdict(list)
-        for _ in range(4):
-            page = browser.new_page(viewport={"width": 1360, "height": 1000})
-            page.add_init_script(_WATCH)
-            page.goto(f"http://127.0.0.1:{server.port}/")
-            page.wait_for_selector("#plan-loss .trace")
-            page.wait_for_timeout(300)
-            for what, value in page.evaluate("seen").items():
-                opened[what].append(value)
-            opened["load event"].append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
-            page.close()
-        for what, times in opened.items():
-            print(
-                f"  opened: {what:12} {min(times):5.0f} ms at best, {np.median(times):5.0f} ms median, of {len(times)}"
-            )
-        page = browser.new_page(viewport={"width": 1360, "height": 1000})
-        page.goto(f"http://127.0.0.1:{server.port}/")
-        page.wait_for_selector("#plan-loss .trace")
-        page.wait_for_timeout(1000)
-        moved: dict[str, list[float]] = defaultdict(list)
-        for _ in range(12):
-            page.focus("#plan-budget-slider")
-            times = page.evaluate(_MOVE)
-            for what, value in times.items():
-                moved[what].append(value)
-            page.wait_for_timeout(600)
-        for what, times in moved.items():
-            print(
-                f"  slider: {what:12} {min(times):5.0f} ms at best, {np.median(times):5.0f} ms median, of {len(times)}"
-            )
+        browser = playwright.chromium.launch(executable_path=path, args=[f"--{flag}" for flag in flags])
+        yield browser
         browser.close()
+
+
+def browse(server: Server, browser: Any) -> None:  # noqa: ANN401
+    """One person with a browser."""
+    home = f"http://127.0.0.1:{server.port}/"
+    opened: dict[str, list[float]] = defaultdict(list)
+    for _ in range(4):
+        page = browser.new_page(viewport={"width": 1360, "height": 1000})
+        page.add_init_script(_WATCH)
+        page.goto(home)
+        page.wait_for_selector("#plan-loss .trace")
+        page.wait_for_timeout(300)
+        for what, value in page.evaluate("seen").items():
+            opened[what].append(value)
+        opened["load event"].append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+        page.close()
+    page = browser.new_page(viewport={"width": 1360, "height": 1000})
+    page.goto(home)
+    page.wait_for_selector("#plan-loss .trace")
+    page.wait_for_timeout(1000)
+    moved: dict[str, list[float]] = defaultdict(list)
+    for _ in range(12):
+        for what, value in page.evaluate(_MOVE).items():
+            moved[what].append(value)
+        page.wait_for_timeout(600)
+    page.close()
+    for title, found in (("opened", opened), ("slider", moved)):
+        for what, times in found.items():
+            print(
+                f"  {title}: {what:12} {min(times):5.0f} ms at best, {np.median(times):5.0f} ms median, of {len(times)}"
+            )
 
 
 _MOVE = """async () => {
@@ -242,16 +252,52 @@ _MOVE = """async () => {
 }"""
 
 
+def picture(server: Server, browser: Any, folder: Path, table: Path, study: str) -> None:  # noqa: ANN401
+    """A picture of each tab, and of the first on a telephone in the dark."""
+
+    def shoot(name: str, path: str, ready: str, *, width: int = 1280, height: int = 1500, theme: str = "light") -> None:
+        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+        page.goto(f"http://127.0.0.1:{server.port}{path}")
+        if name == "fit":
+            page.set_input_files("#fit-upload", table)
+            page.click("#fit-begin:not([disabled])", timeout=60_000)
+            page.wait_for_selector("#fit-results h2", timeout=120_000)
+            page.evaluate("document.querySelector('#fit-results').scrollIntoView()")
+        page.wait_for_selector(ready, timeout=120_000)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=folder / f"page-{name}.png")
+        page.close()
+
+    shoot("plan", "/plan", "#plan-sizes .trace", height=1900)
+    shoot("phone", "/plan", "#plan-table table", width=390, height=1500, theme="dark")
+    shoot("law", "/law", "#law-sizes .trace")
+    shoot("fit", "/fit?form=peaked-tokens&holdout=student_loss+%3C%3D+2.5&resamples=200", "#fit-extrapolation .trace")
+    shoot("study", f"/study?study={study}", "#study-losses .trace", height=1300)
+    for path in folder.glob("page-*.png"):  # a quarter of the size, and no difference to see
+        Image.open(path).convert("RGB").quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def main() -> None:
-    """Measure."""
+    """Measure, or take pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--think", type=float, default=1.0)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--studies", type=Path, default=Path("studies"))
+    parser.add_argument("--study", default="studies/tiny")
     given = parser.parse_args()
-    with Server() as server:
+    words = ("--studies", str(given.studies)) if given.pictures else ()
+    with Server(*words) as server, chromium() as browser:
+        if given.pictures:
+            assert browser is not None, "no Chromium on this machine"
+            picture(server, browser, given.pictures, Path("studies/tiny/runs.csv"), given.study)
+            return
         load(server, given.people, given.seconds, given.think)
-        browse(server)
+        if browser is None:
+            print("no Chromium on this machine: times in a browser are not measured")
+        else:
+            browse(server, browser)
     print(f"peak memory of the server: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MB")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from distlaw.labs.files import Outcome
 from distlaw.labs.findings import Effect, Finding, Table
+from distlaw.labs.registry import NAMES
 
 
 def verdict_lines(outcome: Outcome) -> Iterator[str]:
@@ -66,6 +67,8 @@ def labs_markdown(outcomes: Sequence[Outcome]) -> str:
             name = f"[{outcome.lab}]({outcome.lab}/README.md)" if number == 0 else ""
             cells = [name, finding.claim, f"**{finding.verdict}**", effect_text(finding.effect), finding.measured]
             lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    missing = [name for name in NAMES if name not in {outcome.lab for outcome in outcomes}]
+    lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []
     total = sum(outcome.core_seconds for outcome in outcomes)
     presets = sorted({outcome.preset for outcome in outcomes})
     lines += ["", f"`distlaw lab all --preset {presets[0]}`" if len(presets) == 1 else "", ""]
