@@ -274,7 +274,7 @@ def picture(server: Server, browser: Any, folder: Path, table: Path, study: str)
     shoot("fit", "/fit?form=peaked-tokens&holdout=student_loss+%3C%3D+2.5&resamples=200", "#fit-extrapolation .trace")
     shoot("study", f"/study?study={study}", "#study-losses .trace", height=1300)
     for path in folder.glob("page-*.png"):  # a quarter of the size, and no difference to see
-        Image.open(path).convert("RGB").quantize(192, dither=Image.Dither.NONE).save(path, optimize=True)
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ import pytest
 from distlaw.apps.cli import main
 from distlaw.apps.web import fit_work
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
-from distlaw.apps.web.fit_tab import problems_shown, received
+from distlaw.apps.web.fit_view import problems_shown
 from distlaw.apps.web.fit_work import MOST_ROWS, check, fit, look
+from distlaw.apps.web.uploads import received
 
 HEADER = "student_params,student_tokens,student_loss\n"
 

@@ -1,3 +1,6 @@
+import base64
+import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,15 @@ def test_a_law_file_that_is_brought_along(laws):
         law_of_text("=cmd()", "evil.json")
     with pytest.raises(ValueError, match=r"'evil.json' is not JSON"):
         law_of_text("[" * 100_000, "evil.json")
+
+
+def test_a_law_file_with_very_many_resamples_is_refused(laws):
+    content = json.loads((laws / "mine.json").read_text())
+    count, width = 10_001, content["draws"]["shape"][1]
+    zeros = base64.b64encode(zlib.compress(bytes(8 * count * width))).decode()
+    text = json.dumps(content | {"draws": {"shape": [count, width], "float64": zeros}})
+    with pytest.raises(ValueError, match=r"'many.json' has 10,001 resamples; at most 10,000 are read"):
+        law_of_text(text, "many.json")
 
 
 @pytest.mark.parametrize("content_", [None, 7, "@@@", "A" * (MOST_BYTES * 2)])

@@ -22,7 +22,7 @@ from distlaw.apps.web.plan_answer import (
     teachers,
 )
 from distlaw.apps.web.plan_question import PlanQuestion
-from distlaw.apps.web.plan_tab import answer_shown, options_table, saved, teachers_table
+from distlaw.apps.web.plan_view import answer_shown, options_table, saved, teachers_table
 from distlaw.costs import PAPER_FAMILY
 from distlaw.plan import budget_grid
 

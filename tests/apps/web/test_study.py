@@ -7,7 +7,7 @@ import pytest
 
 from distlaw.apps.web.studies import Studies
 from distlaw.apps.web.study_question import StudyQuestion, chosen, curve_chart, loss_chart, place_of, rows
-from distlaw.apps.web.study_tab import lab_head, lab_shown, runs_shown, status_shown
+from distlaw.apps.web.study_view import lab_head, lab_shown, runs_shown, status_shown
 
 
 @pytest.fixture

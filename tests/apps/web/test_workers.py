@@ -84,3 +84,11 @@ def test_work_can_be_cancelled_while_it_runs_and_while_it_waits(workers):
         with pytest.raises(CancelledError):
             job.wait(30)
     assert workers.begin(double, 4, **LIMITS).wait(60) == 8
+
+
+def test_who_waits_too_long_gives_up(workers):
+    job = workers.begin(sleep, **LIMITS)
+    with pytest.raises(ValueError, match="takes too long; try again"):
+        job.wait(0.1)
+    with pytest.raises(CancelledError):
+        job.wait(30)

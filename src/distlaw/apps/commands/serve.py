@@ -1,5 +1,6 @@
 """`distlaw serve`: the page."""
 
+import signal
 import threading
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def serve(
         server = listen(make_app(site), host=host, port=port)
         threading.Thread(target=warm, args=(site.law(DEFAULT_LAW),), daemon=True).start()
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, leaving nothing behind
         try:
             server.run()
         except KeyboardInterrupt:

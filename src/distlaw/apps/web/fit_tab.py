@@ -1,7 +1,6 @@
 """The Fit tab: drop a table of runs, say what its columns mean, fit a law."""
 
 import json
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from distlaw.apps.web import fit_work
 from distlaw.apps.web.controls import Check, Copy, Drop, Select, Text
-from distlaw.apps.web.elements import Content, aria, card, chart_slot, code, details, fact, facts, message, table
+from distlaw.apps.web.elements import Content, aria, card, chart_slot, details, message
 from distlaw.apps.web.figure import placed, places
 from distlaw.apps.web.fit_question import (
     CLUSTERS,
@@ -18,20 +17,25 @@ from distlaw.apps.web.fit_question import (
     JOINT,
     LABELS,
     LOSSES,
-    NONE,
     RESTS_ON,
     FitQuestion,
-    mapped,
 )
-from distlaw.apps.web.fit_work import MOST_ROWS, SUFFIXES, Checked, Fitted
-from distlaw.apps.web.laws import OWN, decoded, law_of_text
-from distlaw.apps.web.shelf import Session, Upload, file_name
+from distlaw.apps.web.fit_view import (
+    checked_shown,
+    columns_shown,
+    fit_shown,
+    onward_shown,
+    problems_shown,
+    progress_shown,
+)
+from distlaw.apps.web.fit_work import MOST_ROWS, SUFFIXES, Fitted
+from distlaw.apps.web.laws import law_of_text
+from distlaw.apps.web.shelf import Session, Upload
 from distlaw.apps.web.site import Site
+from distlaw.apps.web.uploads import MOST_BYTES, checked, received
 from distlaw.apps.web.workers import Job
-from distlaw.runs import RUN_COLUMNS, format_quantity
+from distlaw.runs import RUN_COLUMNS
 
-MOST_BYTES = 5_000_000
-LOOK = {"seconds": 20.0, "memory": 3 << 30}
 FIT = {"seconds": 600.0, "memory": 6 << 30}
 _EVERY = 500  # ms between looks at a fit
 
@@ -217,10 +221,10 @@ def register(app: Dash, site: Site) -> None:
         try:
             _, upload = table_of(question)
             _ = question.spec
-            checked = _checked(site, upload, question)
+            runs = checked(site, upload, question)
         except ValueError as error:
             return asked, problems_shown(str(error)), True
-        return asked | {"ok": True}, checked_shown(checked), False
+        return asked | {"ok": True}, checked_shown(runs), False
 
     @app.callback(
         Output("fit-state", "data"),
@@ -297,176 +301,3 @@ def register(app: Dash, site: Site) -> None:
             return {"filename": "fit.json", "content": json.dumps(found.content, indent=2, ensure_ascii=False)}
         chart = found.charts.get(name.removesuffix("-csv"))
         return no_update if chart is None else {"filename": f"{chart.name}.csv", "content": chart.csv()}
-
-
-def received(site: Site, file: Any) -> Upload:  # noqa: ANN401
-    """A table that came, looked at in a process of its own.
-
-    Raises:
-        ValueError: It is no table, or too large; says what is wrong.
-    """
-    if not isinstance(file, dict):
-        raise ValueError("no file came; choose it again")
-    name = file_name(file.get("name"))
-    suffix = Path(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"'{name}' must end in {', '.join(SUFFIXES)}")
-    content = decoded(file.get("content"), MOST_BYTES)
-    key = secrets.token_urlsafe(9)
-    path = Path(site.folder.name) / f"{key}{suffix}"
-    path.write_bytes(content)
-    try:
-        found = site.workers.begin(fit_work.look, path, name, **LOOK).wait(2 * LOOK["seconds"])
-    except ValueError as error:
-        path.unlink()
-        raise ValueError(str(error) if name in str(error) else f"'{name}': {error}") from None
-    return Upload(key=key, name=name, path=path, columns=found.columns, rows=found.rows, preview=found.preview)
-
-
-def _checked(site: Site, upload: Upload, question: FitQuestion) -> Checked:
-    """What is in a table under the columns that were said; remembered, as most changes do not change it."""
-    said = tuple(sorted(question.columns.items()))
-    if said not in upload.checked:
-        job = site.workers.begin(fit_work.check, upload.path, upload.name, upload.columns, dict(said), **LOOK)
-        try:
-            upload.checked[said] = job.wait(2 * LOOK["seconds"])
-        except ValueError as error:
-            upload.checked[said] = error
-    found = upload.checked[said]
-    if isinstance(found, ValueError):
-        raise found
-    return found
-
-
-def columns_shown(upload: Upload, said: dict[str, str]) -> list[Content]:
-    """What the columns mean, and the first rows."""
-    try:
-        automatic = mapped(upload.columns, {})
-        problem = None
-        mapped(upload.columns, said)
-    except ValueError as error:
-        automatic, problem, said = mapped(upload.columns, {}), message(str(error)), {}
-    choices = []
-    for column in RUN_COLUMNS:
-        found = automatic.get(column.name)
-        options = {"": f"by its name: {found}" if found else "by its name: not there"}
-        options |= {name: name for name in upload.columns}
-        if not column.required:
-            options[NONE] = "leave it out"
-        label = column.name.replace("_", " ") + (" (needed)" if column.required else "")
-        choices.append(Select(f"fit-column-{column.name}", label, said.get(column.name, ""), options))
-    rows = [[str(number), *row] for number, row in enumerate(upload.preview, start=1)]
-    missing = any(column.required and column.name not in automatic for column in RUN_COLUMNS)
-    return [
-        html.H2(f"{upload.name}: {upload.rows:,} rows"),
-        *([problem] if problem else []),
-        details("What the columns mean", html.Div(choices, className="grid"), open=missing or bool(said)),
-        table(f"The first {len(rows)} rows", ["Row", *upload.columns], rows),
-    ]
-
-
-def problems_shown(text: str) -> list[Content]:
-    """Why runs cannot be read or fitted, a line for each bad row."""
-    head, *rest = text.split("; ")
-    if not rest:
-        return [message(text)]
-    file, _, first = head.partition(": ")
-    lines = [first, *rest] if first else [head, *rest]
-    listed = html.Ul([html.Li(line) for line in lines])
-    return [
-        html.Div([html.P(f"{file} has cells that cannot be read:"), listed], className="message error", role="alert")
-    ]
-
-
-def checked_shown(found: Checked) -> list[Content]:
-    """What runs there are."""
-    shown = [fact("Runs", f"{found.runs:,}", f"{found.distilled:,} distilled, {found.runs - found.distilled:,} alone")]
-    for name, (low, high) in found.ranges.items():
-        loss = name.endswith("loss")
-        ends = [f"{end:.4g}" if loss else format_quantity(end) for end in (low, high)]
-        shown.append(fact(name.replace("_", " ").capitalize(), " to ".join(ends), "nats per token" if loss else ""))
-    parts: list[Content] = [facts(*shown)]
-    if found.warnings:
-        parts.append(message(*found.warnings, kind="warning"))
-    return parts
-
-
-def progress_shown(job: Job) -> Content:
-    """How far a fit is."""
-    if job.standing == "failed":
-        return message(job.error)
-    if job.standing == "cancelled":
-        return message("cancelled", kind="note")
-    if job.standing == "done":
-        return html.P(f"Done in {job.seconds:.1f} s.", className="help")
-    if job.standing == "waiting":
-        return html.P("Other fits go first; this one waits for its turn.", className="help")
-    words = f"{job.done:,} of {job.parts:,} resamples" if job.parts else "looking for the optimum from many starts"
-    share = {"value": str(job.done), "max": str(job.parts)} if job.parts else {}
-    return [
-        html.Progress(**share, **aria(label="Progress of the fit")),
-        html.P(f"{words}, {job.seconds:.0f} s", className="help"),
-    ]
-
-
-def fit_shown(found: Fitted) -> list[Content]:
-    """Coefficients, errors, and what the runs leave open."""
-    content = found.content
-    level = f"{content['interval_level']:.0%} interval"
-    if content["coefficients"] is None:
-        return [message("the fit did not converge: no start came to rest, and there is no law")]
-    train, held = content["train"], content["holdout"]
-    shown = [
-        fact("Status", content["status"], f"{content['starts_reached']:.0%} of {content['starts']} starts reached it"),
-        fact(
-            "Error on fitted runs",
-            f"{train['mean_abs_rel_error']:.2%}",
-            f"largest {train['max_abs_rel_error']:.2%}, {train['runs']} runs",
-        ),
-    ]
-    if held is not None:
-        coverage = held["coverage_90"]
-        inside = "" if coverage is None else f", {coverage:.0%} in their interval"
-        shown.append(
-            fact("Error on held-out runs", f"{held['mean_abs_rel_error']:.2%}", f"{held['runs']} runs{inside}")
-        )
-    if content["consistency_error"] is not None:
-        shown.append(fact("Infinite-data consistency", f"{content['consistency_error']:.2%}", "largest violation"))
-    rows = []
-    for name, value in content["coefficients"].items():
-        if (ends := content["open_ranges"].get(name)) is not None:
-            rows.append([name, "not determined", f"at least {ends[0]:.3g} to {ends[1]:.3g} will do"])
-            continue
-        interval = (content["intervals"] or {}).get(name)
-        rows.append([name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"])
-    parts: list[Content] = [facts(*shown)]
-    if content["warnings"]:
-        parts.append(message(*content["warnings"], kind="warning"))
-    parts.append(table(f"Coefficients, form {content['form']}", ["Coefficient", "Value", level], rows))
-    if content["not_identified"]:
-        listed = html.Ul([html.Li(f"{name} {why}") for name, why in content["not_identified"].items()])
-        parts += [html.H3("What the runs do not determine"), listed]
-    return parts
-
-
-def onward_shown(found: Fitted, question: FitQuestion, upload: Upload) -> list[Content]:
-    """Where the law can be used, and the command that gives the same."""
-    links: list[Content] = []
-    if found.law is not None:
-        from urllib.parse import urlencode
-
-        query = urlencode({"law": f"{OWN}{Path(upload.name).stem}.json"})
-        links.append(dcc.Link("Look at this law", href=f"/law?{query}"))
-        if question.kind == "distillation":
-            links.append(dcc.Link("Plan with this law", href=f"/plan?{query}"))
-    parts: list[Content] = [html.P(links, className="links")]
-    renamed = mapped(upload.columns, question.columns) != mapped(upload.columns, {})
-    note = (
-        [html.P("Rename the columns of the table as they are mapped here first.", className="help")] if renamed else []
-    )
-    return [
-        *parts,
-        html.H3("The same on the command line"),
-        *note,
-        code("fit-command", question.command(upload.name), "Command line"),
-    ]

@@ -65,7 +65,10 @@ def register(app: Dash, site: Site) -> None:
         if not asked or not asked.get("ok"):
             return None
         question, _ = LawQuestion.from_query(asked["query"])
-        return view(question, site.law(question.law))
+        try:
+            return view(question, site.law(question.law))
+        except ValueError:  # the session has ended since, and its law with it
+            return None
 
     @app.callback(
         Output("law-answer", "children"),

@@ -12,6 +12,8 @@ from distlaw.runs import one_line
 
 OWN, FILE = "own:", "file:"
 MOST_BYTES = 4_000_000
+MOST_DRAWS = 10_000
+"""Of a law that is brought along."""
 _MOST_FILES = 200
 
 
@@ -122,6 +124,10 @@ def law_of_text(text: str, name: str) -> Law:
             found = read_law(path)
         except ValueError as error:
             raise ValueError(str(error).replace(str(path), one_line(name, 60))) from None
+    if found.count > MOST_DRAWS:
+        raise ValueError(
+            f"law file '{one_line(name, 60)}' has {found.count:,} resamples; at most {MOST_DRAWS:,} are read"
+        )
     return Law(key=OWN + name, found=found, command=name if name.endswith(".json") else f"{name}.json")
 
 

@@ -3,7 +3,6 @@
 What takes long is computed once for equal questions, whoever asks.
 """
 
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from distlaw.apps.output import plain
+from distlaw.apps.web.lane import Lane
 from distlaw.apps.web.laws import Law
 from distlaw.apps.web.plan_question import PlanQuestion
 from distlaw.charts import Chart
@@ -45,8 +45,9 @@ from distlaw.runs import format_quantity
 DRAWS = 200
 """Resamples that a plan is made under, as `distlaw plan` makes it."""
 
-_SLOW = threading.BoundedSemaphore(2)  # what is slow leaves room for the answers of others
-_PER_DECADE = 6  # points of a curve
+_LANE = Lane(2)
+_WORDS, _CURVES, _CROSSING, _REASONS, _INTERVALS = range(5)  # by urgency, which is how long they take as well
+_PER_DECADE = 4  # points of a curve
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -258,20 +259,22 @@ def _without_goal(question: PlanQuestion) -> PlanQuestion:
 
 @lru_cache(maxsize=1024)
 def _solve(law: StudentLaw, question: PlanQuestion) -> Plan:
-    return solve(law, question.problem)
+    with _LANE.turn(_WORDS):
+        return solve(law, question.problem)
 
 
 @lru_cache(maxsize=512)
 def _judge(law: StudentLaw, question: PlanQuestion) -> Verdict:
-    with _SLOW:
-        return judge(law, _solve(law, question))
+    plan = _solve(law, question)
+    with _LANE.turn(_REASONS):
+        return judge(law, plan)
 
 
 @lru_cache(maxsize=32)  # fewer, as their keys hold the resamples of laws that users brought along
 def _spread(law: Law, question: PlanQuestion) -> dict[str, OptionUncertainty]:
     assert isinstance(law.found, FittedLaw)
     draws = [draw for draw in law.found.each_draw(DRAWS) if not isinstance(draw, SupervisedLaw)]
-    with _SLOW:
+    with _LANE.turn(_INTERVALS):
         return plan_uncertainty(draws, question.problem)
 
 
@@ -285,7 +288,7 @@ def _grid(law: StudentLaw, question: PlanQuestion, decade: int) -> BudgetGrid:
     logits, pretraining = (
         np.array([[getattr(one, share)] for one in scenarios]) for share in ("teacher_logits", "teacher_pretraining")
     )
-    with _SLOW:
+    with _LANE.turn(_CURVES):
         together = distilled_optimum(
             law, N_S, teacher_logits=logits, teacher_pretraining=pretraining, compute=compute, **bounds_and_costs
         )
@@ -310,5 +313,5 @@ def _crossings(law: StudentLaw, question: PlanQuestion, centre: float) -> Crosso
     problem = question.problem
     scenario = next(one for one in problem.scenarios if one.name == question.situation)
     sizes = np.logspace(centre - 1, centre + 1, 9)
-    with _SLOW:
+    with _LANE.turn(_CROSSING):
         return compute_crossovers(law, sizes, [scenario], bounds=problem.bounds, costs=problem.costs)[scenario.name]

@@ -1,6 +1,5 @@
 """The Plan tab: distill or train from scratch."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,18 +8,12 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 from distlaw.apps.web.controls import Check, Copy, Drop, Quantity, Rows, Select, Text, options_of
 from distlaw.apps.web.elements import (
     Content,
-    amount,
     aria,
     card,
     chart_slot,
-    code,
-    csv_text,
     details,
-    fact,
-    facts,
     message,
     sentence,
-    table,
 )
 from distlaw.apps.web.figure import placed, places
 from distlaw.apps.web.laws import MOST_BYTES, decoded, law_of_text
@@ -29,22 +22,18 @@ from distlaw.apps.web.plan_answer import (
     answer,
     budget_in,
     confidence,
-    content,
     crossover,
     curves,
-    headline,
     reasons,
-    rows,
     spread,
-    teachers,
 )
 from distlaw.apps.web.plan_question import LABELS, TEACHER_CELLS, UNITS, PlanQuestion
+from distlaw.apps.web.plan_view import answer_shown, export_shown, options_table, saved, teachers_table
 from distlaw.apps.web.query import MOST_ROWS
 from distlaw.apps.web.shelf import file_name
 from distlaw.apps.web.site import Site
 from distlaw.costs import ACCELERATORS
-from distlaw.plan import SITUATIONS, SUPERVISED, Option, OptionUncertainty
-from distlaw.runs import format_quantity
+from distlaw.plan import SITUATIONS
 
 _HELP = {
     "student": "Without embeddings, such as 300M or 1B.",
@@ -170,7 +159,10 @@ def register(app: Dash, site: Site) -> None:
         if not asked or not asked.get("ok"):
             return None
         question, _ = PlanQuestion.from_query(asked["query"])
-        return answer(question, site.law(question.law))
+        try:
+            return answer(question, site.law(question.law))
+        except ValueError:  # the session has ended since, and its law with it
+            return None
 
     @app.callback(
         Output("plan-answer", "children"),
@@ -308,152 +300,3 @@ _CHARTS = {
     "sizes": "The best tokens and teacher",
 }
 _FILES = ("json", "options-csv", *(f"{name}-csv" for name in (*_CURVES, "crossover")))
-
-
-def saved(button: str, one: Answer) -> dict[str, str]:
-    """What a button saves: name and content of a file."""
-    if button == "plan-json":
-        return {"filename": "plan.json", "content": json.dumps(content(one), indent=2, ensure_ascii=False)}
-    if button == "plan-options-csv":
-        return {"filename": "plan.csv", "content": csv_text(list(rows(one)))}
-    name = button.removeprefix("plan-").removesuffix("-csv")
-    chart = crossover(one) if name == "crossover" else curves(one)[name]
-    return {"filename": f"{chart.name}.csv", "content": chart.csv()}
-
-
-def answer_shown(one: Answer) -> list[Content]:
-    """The answer in words, and the numbers that matter."""
-    word, sentence = headline(one)
-    option, baseline = one.own, one.plan[SUPERVISED]
-    found = []
-    if baseline.feasible:
-        tokens = format_quantity(baseline.student_tokens)
-        found.append(fact("From scratch", f"{baseline.student_loss:.4f} nats", f"on {tokens} tokens"))
-    if option.feasible:
-        tokens = format_quantity(option.student_tokens)
-        found.append(fact("Distilled", f"{option.student_loss:.4f} nats", f"on {tokens} tokens"))
-        tokens = f"{format_quantity(option.teacher_tokens or 0)} tokens"
-        if "teacher_tokens (most)" in option.at_bounds:
-            tokens = "its training costs nothing here"
-        teacher = f"{option.teacher_loss:.3f} nats, {tokens}"
-        found.append(fact("Best teacher", f"{format_quantity(option.teacher_params or 0)} parameters", teacher))
-        bill = one.bill(option)
-        hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
-        found.append(fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"))
-    parts: list[Content] = [html.H1(word), html.P(sentence, className="lead"), facts(*found)]
-    if one.warnings:
-        beyond = any(text.endswith("an extrapolation") for text in one.warnings)
-        number = f"{len(one.warnings)} {'things' if len(one.warnings) > 1 else 'thing'} to know"
-        title = f"This goes beyond the fitted runs; {number}" if beyond else number
-        parts.append(details(title, message(*one.warnings, kind="warning")))
-    return parts
-
-
-def options_table(one: Answer, intervals: Mapping[str, OptionUncertainty] | None = None) -> Content:
-    """The options of the plan, the user's own marked."""
-    baseline = one.plan[SUPERVISED]
-    serving = one.plan.problem.costs.serving_tokens > 0
-    columns = ["Option", "Student loss, nats"]
-    columns += ["90 % interval", "Beats scratch"] if intervals else []
-    columns += ["Against scratch", "Student tokens", "Teacher", "Teacher tokens", "Teacher loss", "Compute goes to"]
-    columns += ["FLOPs", "GPU-hours", "$"]
-    lines, marked = [], -1
-    for i, option in enumerate(one.plan.options):
-        if option.scenario == one.question.situation:
-            marked = i
-        if not option.feasible:
-            lines.append([option.scenario, "not feasible", *[""] * (len(columns) - 2)])
-            continue
-        bill = one.bill(option)
-        gap = option.student_loss - baseline.student_loss
-        lines.append(
-            [
-                option.scenario,
-                f"{option.student_loss:.4f}",
-                *(_interval(intervals.get(option.scenario)) if intervals else ()),
-                "" if option.scenario == SUPERVISED or not baseline.feasible else f"{gap:+.4f}",
-                format_quantity(option.student_tokens) + _star(option, "student_tokens"),
-                _size(option, "teacher_params"),
-                _size(option, "teacher_tokens"),
-                "" if option.teacher_loss is None else f"{option.teacher_loss:.4f}",
-                _shares(option, serving),
-                f"{option.flops.total:.3g}",
-                amount(bill.gpu_hours),
-                amount(bill.dollars),
-            ]
-        )
-    shown: list[Content] = [table("Five ways to make the student, each at its best", columns, lines, marked=marked)]
-    if any(option.at_bounds for option in one.plan.options):
-        shown.append(html.P("* on a bound of the search", className="help"))
-    return shown
-
-
-def _interval(one: OptionUncertainty | None) -> tuple[str, str]:
-    if one is None:
-        return "", ""
-    low, high = one.student_loss
-    return f"{low:.4f} to {high:.4f}", "" if one.probability is None else f"{one.probability:.0%}"
-
-
-def _star(option: Option, name: str) -> str:
-    return "*" if any(bound.startswith(name) for bound in option.at_bounds) else ""
-
-
-def _size(option: Option, name: str) -> str:
-    value = getattr(option, name)
-    return "" if value is None else format_quantity(value) + _star(option, name)
-
-
-_PARTS = (("student_training", "student"), ("teacher_logits", "logits"), ("teacher_training", "teacher"))
-
-
-def _shares(option: Option, serving: bool) -> dict[str, Any]:
-    """Shares of the compute, as a bar and in words."""
-    parts = [*_PARTS, *((("student_serving", "serving"),) if serving else ())]
-    shares = {name: getattr(option.flops, part) / option.flops.total for part, name in parts}
-    spent = {name: share for name, share in shares.items() if share > 0}
-    return {"bar": spent, "words": ", ".join(f"{name} {share:.0%}" for name, share in spent.items())}
-
-
-def teachers_table(one: Answer) -> Content:
-    """The user's own teachers, ranked."""
-    try:
-        ranked = teachers(one)
-    except ValueError as error:
-        return message(str(error))
-    if not ranked:
-        return None
-    columns = [
-        "Teacher",
-        "Student loss, nats",
-        "Gain",
-        "Student tokens",
-        "Parameters",
-        "Teacher loss",
-        "Loss is",
-        "FLOPs",
-    ]
-    lines = [
-        [
-            row.name,
-            f"{row.student_loss:.4f}",
-            f"{row.gain:+.4f}",
-            format_quantity(row.student_tokens),
-            "" if row.teacher_params is None else format_quantity(row.teacher_params),
-            "" if row.teacher_loss is None else f"{row.teacher_loss:.4f}",
-            row.loss_from or "",
-            f"{row.total_flops:.3g}",
-        ]
-        for row in ranked
-    ]
-    return [html.H3("Your own teachers"), table("Own teachers, best first", columns, lines, marked=0)]
-
-
-def export_shown(one: Answer) -> list[Content]:
-    """Files and texts that give the same plan elsewhere."""
-    law = one.law.command
-    return [
-        html.H3("The same on the command line"),
-        code("plan-command", one.question.command(law), "Command line"),
-        details("The same in Python", code("plan-python", one.question.python(law), "Python")),
-    ]

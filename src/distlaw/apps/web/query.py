@@ -34,13 +34,13 @@ class Question:
 
     @classmethod
     def of(cls, values: list[Any]) -> Self:
-        """A question from what the page's controls hold, in the order of `names`."""
+        """A question from what the page's controls hold, in the order of `names`, cut to what they let one write."""
         given = {}
         for field, value in zip(fields(cls), values, strict=True):
             if _has_rows(field):
-                given[field.name] = tuple(tuple(map(str, row)) for row in value or ())
+                given[field.name] = tuple(tuple(map(_cut, row[:MOST_ROWS])) for row in (value or ())[:MOST_ROWS])
             else:
-                given[field.name] = "" if value is None else str(value)
+                given[field.name] = "" if value is None else _cut(value)
         return cls(**given)
 
     def to_query(self) -> str:
@@ -88,6 +88,10 @@ class Question:
                     problems.append(f"the link has {len(value)} rows of {name}; the first {MOST_ROWS} are taken")
                 given[name] = tuple(value[:MOST_ROWS])
         return cls(**given), problems
+
+
+def _cut(value: object) -> str:
+    return str(value)[:LONGEST_TEXT]
 
 
 def _key(field: "Field[Any]") -> str:

@@ -16,7 +16,7 @@ from distlaw.runs import one_line
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-MOST_LAWS, MOST_TABLES, MOST_FITS = 8, 4, 4
+MOST_LAWS, MOST_TABLES, MOST_FITS = 4, 4, 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

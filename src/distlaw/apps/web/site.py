@@ -23,7 +23,8 @@ class Site:
         laws: Laws of everybody.
         studies: Studies below the folders named at start.
         shelf: Sessions.
-        workers: Processes for what takes long.
+        workers: Processes for fits.
+        readers: Processes that read tables, so that nobody's table waits for another's fit.
         folder: Where uploads are kept; gone when the server ends.
     """
 
@@ -31,6 +32,7 @@ class Site:
     studies: Studies = field(default_factory=lambda: Studies(()))
     shelf: Shelf = field(default_factory=Shelf)
     workers: Workers = field(default_factory=Workers)
+    readers: Workers = field(default_factory=Workers)
     folder: TemporaryDirectory[str] = field(default_factory=lambda: TemporaryDirectory(prefix="distlaw-page-"))
 
     @classmethod

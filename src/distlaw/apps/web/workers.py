@@ -54,18 +54,20 @@ class Job:
         self._cancelled.set()
 
     def wait(self, timeout: float) -> Any:  # noqa: ANN401
-        """The result.
+        """The result; who has waited that long in vain gives it up.
 
         Raises:
             ValueError: It failed; says why.
             CancelledError: It was cancelled.
         """
-        self.ended.wait(timeout)
+        if not self.ended.wait(timeout):
+            self.cancel()
+            raise ValueError("the server has much to do and it takes too long; try again in a minute")
         if self.standing == "done":
             return self.result
         if self.standing == "cancelled":
             raise CancelledError
-        raise ValueError(self.error or "it takes too long")
+        raise ValueError(self.error)
 
     def _end(self, standing: Standing, error: str = "", result: Any = None) -> None:  # noqa: ANN401
         self.error, self.result = error, result

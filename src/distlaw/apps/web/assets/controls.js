@@ -40,6 +40,12 @@
     return [shown, (value, at) => { show(value); tell(value, at); }, () => tell(shown, 0)];
   }
 
+  function entered(event, settle) {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // it says the value; there is no form to send
+    settle();
+  }
+
   function field(props, control, extra) {
     return h("div", { className: "field" },
       h("label", { htmlFor: props.id }, props.label),
@@ -58,7 +64,7 @@
       type: "text", value: shown ?? "", maxLength: 200, autoComplete: "off", spellCheck: false,
       placeholder: props.placeholder || undefined,
       onChange: (e) => set(e.target.value), onBlur: settle,
-      onKeyDown: (e) => { if (e.key === "Enter") settle(); } })));
+      onKeyDown: (e) => entered(e, settle) })));
   }
 
   function Quantity(props) {
@@ -80,7 +86,7 @@
           type: "text", value: shown ?? "", maxLength: 200, autoComplete: "off", spellCheck: false, inputMode: "text",
           "aria-invalid": value === null && !(props.optional && !String(shown ?? "").trim()) ? "true" : undefined,
           onChange: (e) => set(e.target.value), onBlur: settle,
-          onKeyDown: (e) => { if (e.key === "Enter") settle(); } })),
+          onKeyDown: (e) => entered(e, settle) })),
         h("input", { id: props.id + "-slider", type: "range", min: low, max: high, step, value: at,
           "aria-label": props.label + ", slider", "aria-valuetext": value === null ? "none" : shown,
           onChange: drag, onPointerUp: settle })));
