@@ -111,6 +111,20 @@ def test_the_answer_in_words(question, word, says):
     assert word in str(answer_shown(found))
 
 
+def test_the_options_as_a_table():
+    found = answer(PlanQuestion(), DEFAULT)
+    [shown] = [part for part in options_table(found) if hasattr(part, "rows")]
+    row = dict(zip(shown.columns, shown.rows[2], strict=True))
+    option, alone = found.plan["teacher-inference"], found.plan["supervised"]
+    assert shown.marked == 2
+    assert row["Option"] == "teacher-inference"
+    assert row["Student loss, nats"] == f"{option.student_loss:.4f}"
+    assert row["Against scratch"] == f"{option.student_loss - alone.student_loss:+.4f}"
+    assert row["Compute goes to"]["words"] == "student 71%, logits 29%"
+    assert "FLOPs" not in row  # all of them spend the budget
+    assert "FLOPs" in options_table(answer(PlanQuestion(unit="loss", budget="2.3"), DEFAULT))[0].columns
+
+
 def test_own_teachers_are_ranked_with_training_from_scratch_among_them():
     question = PlanQuestion(teacher=(("good", "3B", "2.0", ""), ("", "", "", ""), ("old", "1B", "", "100B")))
     found = teachers(answer(question, DEFAULT))

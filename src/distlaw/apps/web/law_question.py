@@ -1,13 +1,13 @@
 """The question of the Law tab, and its answer: a law around one student."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.apps.web.laws import Law
+from distlaw.apps.web.memory import remembered
 from distlaw.apps.web.query import Question
 from distlaw.charts import Axis, Chart
 from distlaw.fit.lawfile import FittedLaw
@@ -271,7 +271,7 @@ def _first(curve: Curve) -> tuple[float, float, float]:
     return float(curve[0][0]), low, high
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _grid(
     law: StudentLaw, sizes: tuple[float, float, int], losses: tuple[float, float, int], tokens: float
 ) -> TeacherGrid:

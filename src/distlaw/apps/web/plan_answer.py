@@ -5,14 +5,15 @@ What takes long is computed once for equal questions, whoever asks.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from distlaw.apps.output import plain
+from distlaw.apps.web.aside import Aside
 from distlaw.apps.web.lane import Lane
 from distlaw.apps.web.laws import Law
+from distlaw.apps.web.memory import remembered
 from distlaw.apps.web.plan_question import PlanQuestion
 from distlaw.charts import Chart
 from distlaw.costs import Bill, Flops, Machine
@@ -45,8 +46,8 @@ from distlaw.runs import format_quantity
 DRAWS = 200
 """Resamples that a plan is made under, as `distlaw plan` makes it."""
 
-_LANE = Lane(2)
-_WORDS, _CURVES, _CROSSING, _REASONS, _INTERVALS = range(5)  # by urgency, which is how long they take as well
+_LANE, _ASIDE = Lane(2), Aside()
+_WORDS, _CURVES = range(2)  # by urgency
 _PER_DECADE = 4  # points of a curve
 
 
@@ -139,10 +140,10 @@ def budget_in(found: Answer, unit: str) -> str:
 
 
 def warm(law: Law) -> None:
-    """Work out what the first visitor will ask for."""
-    found = answer(PlanQuestion(), law)
-    curves(found)
-    crossover(found)
+    """Work out what the first visitors will ask for."""
+    curves(answer(PlanQuestion(), law))
+    for size in ("1B", "300M", "3B", "100M", "10B"):
+        crossover(answer(PlanQuestion(student=size), law))
 
 
 def reasons(question: PlanQuestion, law: Law) -> tuple[str, ...]:
@@ -257,28 +258,25 @@ def _without_goal(question: PlanQuestion) -> PlanQuestion:
     return replace(_asked(question), budget="1e22", unit="flops", accelerator="h100", utilisation="0.4", price="")
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _solve(law: StudentLaw, question: PlanQuestion) -> Plan:
     with _LANE.turn(_WORDS):
         return solve(law, question.problem)
 
 
-@lru_cache(maxsize=512)
+@remembered(512)
 def _judge(law: StudentLaw, question: PlanQuestion) -> Verdict:
-    plan = _solve(law, question)
-    with _LANE.turn(_REASONS):
-        return judge(law, plan)
+    return _ASIDE.do(judge, law, _solve(law, question))
 
 
-@lru_cache(maxsize=32)  # fewer, as their keys hold the resamples of laws that users brought along
+@remembered(32)  # fewer, as their keys hold the resamples of laws that users brought along
 def _spread(law: Law, question: PlanQuestion) -> dict[str, OptionUncertainty]:
     assert isinstance(law.found, FittedLaw)
     draws = [draw for draw in law.found.each_draw(DRAWS) if not isinstance(draw, SupervisedLaw)]
-    with _LANE.turn(_INTERVALS):
-        return plan_uncertainty(draws, question.problem)
+    return _ASIDE.do(plan_uncertainty, draws, question.problem)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _grid(law: StudentLaw, question: PlanQuestion, decade: int) -> BudgetGrid:
     """What `budget_grid` gives, its scenarios in one batch, which takes half the time for one student."""
     problem = question.problem
@@ -308,10 +306,10 @@ def _row(optimum: Optimum, i: int) -> Optimum:
     return Optimum(flops=flops, **values)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _crossings(law: StudentLaw, question: PlanQuestion, centre: float) -> Crossover:
     problem = question.problem
     scenario = next(one for one in problem.scenarios if one.name == question.situation)
     sizes = np.logspace(centre - 1, centre + 1, 9)
-    with _LANE.turn(_CROSSING):
-        return compute_crossovers(law, sizes, [scenario], bounds=problem.bounds, costs=problem.costs)[scenario.name]
+    found = _ASIDE.do(compute_crossovers, law, sizes, [scenario], bounds=problem.bounds, costs=problem.costs)
+    return found[scenario.name]

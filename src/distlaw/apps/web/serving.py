@@ -107,6 +107,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(1024)  # from now on whoever comes is not refused
     except (OSError, UnicodeError) as error:
         listener.close()
         if getattr(error, "errno", None) == errno.EADDRINUSE:

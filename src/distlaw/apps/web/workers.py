@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+from distlaw.apps.web.aside import PRELOADED
 from distlaw.runs import one_line
 
 Standing = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -82,7 +83,7 @@ class Workers:
         self._slots = threading.BoundedSemaphore(width)
         self._places = threading.BoundedSemaphore(width + waiting)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["distlaw.apps.web.fit_work"])
+        self._context.set_forkserver_preload(PRELOADED)
 
     def begin(self, work: Callable[..., Any], *arguments: Any, seconds: float, memory: int) -> Job:  # noqa: ANN401
         """Begin a job.
