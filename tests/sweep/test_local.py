@@ -358,7 +358,7 @@ def test_a_run_of_two_processes_stops_with_a_checkpoint_and_ends_with_its_worker
         os.kill(worker, signal.SIGKILL)
         [report] = pool.wait(60)
         assert report.ending == "died"
-        _until(lambda: not _writing_to(folder), seconds=30)  # before another worker could have begun
+        _until(lambda: not _writing_to(folder), seconds=6)  # before another worker could have begun
     finally:
         pool.close()
 

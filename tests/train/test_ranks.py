@@ -150,3 +150,33 @@ def test_a_rank_that_comes_late_finds_its_new_directory_as_the_others_did(study)
     done = torchrun(words, program=(str(folder / "late.py"),))
     assert done.returncode == 0, done.stderr
     assert (folder / "late" / "record.json").exists()
+
+
+HELD = """
+import gc, sys
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from distlaw.apps.cli import main
+
+destroy = dist.destroy_process_group
+
+def after_the_models():
+    held = sum(type(one) is DistributedDataParallel for one in gc.get_objects())
+    print(f"<held {held}>", file=sys.stderr)
+    destroy()
+
+dist.destroy_process_group = after_the_models
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("more", "status"), [([], 0), (["--set", "training.rate=1e6"], 1)], ids=["done", "exploded"])
+def test_models_go_before_the_process_group_which_would_else_wait_for_itself(study, more, status):
+    folder, _ = study
+    (folder / "held.py").write_text(HELD)
+    words = ["train", str(folder / "teacher.toml"), *places(folder, f"held-{status}"), "--set", "training.tokens=4096"]
+    done = torchrun([*words, *more], program=(str(folder / "held.py"),))
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("<held 0>") == 2
+    assert ("went astray" in done.stderr) == bool(status)

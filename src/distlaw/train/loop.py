@@ -9,7 +9,8 @@ weights, the optimizer's state and the step's number.
 import gc
 import json
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,35 +105,56 @@ def run(
             loss is no number any more; the last checkpoint stays.
     """
     require_services(track)
-    gc.collect()  # state dicts of torch keep models in cycles: the last run's go before this one's are made
     with ranks() as (rank, world, device):
-        _require_own(out, config)
-        teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
-        config = with_teachers_tokenizer(config, teacher, cache)
-        data = prepare(config.data, cache, progress=preparing)
-        if teacher is not None:
-            require_same_tokenizer(teacher, data.tokenizer)
-        _claim(out, config, rank)
-        trainer = _Trainer(config, data, teacher, out, rank=rank, world=world, device=device, sharding=sharding)
-        step = trainer.restore()
-        if (out / RECORD).exists() and step == config.training.steps:
-            return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
-        services = track if rank == 0 else ()
-        with (
-            tracking(services, out, config, step=step, logged=trainer.logged) as log,
-            termination() as stopped,
-        ):
-            while step < config.training.steps:
-                trainer.advance(step, log, progress)
-                step += 1
-                stop = trainer.any_rank(bool(stopped))
-                if stop or step % trainer.checkpoint_every == 0 or step == config.training.steps:
-                    trainer.save(step)
-                if stop and step < config.training.steps:
-                    note = f"stopped at step {step} of {config.training.steps}: the same command goes on"
-                    return Outcome(finished=False, step=step, notes=(*trainer.notes, note))
-        trainer.finish()
-        return Outcome(finished=True, step=step, notes=tuple(trainer.notes))
+        place = {"rank": rank, "world": world, "device": device, "sharding": sharding}
+        # What holds the process group must go before the group does. The reducer of DDP lets the last reference to it
+        # go without letting go of Python's lock, which a thread of the group may wait for that is then waited for.
+        # State dicts of torch keep models in cycles, and an error keeps the frames that it came through.
+        try:
+            return _run(config, out, cache, track if rank == 0 else (), progress, preparing, place)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+        finally:
+            gc.collect()
+
+
+def _run(
+    config: RunConfig,
+    out: Path,
+    cache: Path,
+    services: Sequence[Service],
+    progress: Callable[[Progress], None] | None,
+    preparing: Callable[[str, int], None] | None,
+    place: Mapping[str, Any],
+) -> Outcome:
+    """All of a run on one rank; `place` says which."""
+    _require_own(out, config)
+    teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
+    config = with_teachers_tokenizer(config, teacher, cache)
+    data = prepare(config.data, cache, progress=preparing)
+    if teacher is not None:
+        require_same_tokenizer(teacher, data.tokenizer)
+    _claim(out, config, place["rank"])
+    trainer = _Trainer(config, data, teacher, out, **place)
+    step = trainer.restore()
+    if (out / RECORD).exists() and step == config.training.steps:
+        return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
+    with (
+        tracking(services, out, config, step=step, logged=trainer.logged) as log,
+        termination() as stopped,
+    ):
+        while step < config.training.steps:
+            trainer.advance(step, log, progress)
+            step += 1
+            stop = trainer.any_rank(bool(stopped))
+            if stop or step % trainer.checkpoint_every == 0 or step == config.training.steps:
+                trainer.save(step)
+            if stop and step < config.training.steps:
+                note = f"stopped at step {step} of {config.training.steps}: the same command goes on"
+                return Outcome(finished=False, step=step, notes=(*trainer.notes, note))
+    trainer.finish()
+    return Outcome(finished=True, step=step, notes=tuple(trainer.notes))
 
 
 class _Trainer:
