@@ -9,10 +9,12 @@ import cyclopts
 from cyclopts import Parameter
 
 from distlaw.costs import Architecture, CostModel, Family, Machine, accelerator, read_architecture
-from distlaw.fit.lawfile import find_law
+from distlaw.fit.lawfile import FittedLaw, find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
 from distlaw.runs import one_line, parse_quantity
+
+_DRAWS = 200  # resamples that a plan is made under: a fraction of a second, and a probability to within 0.03
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,12 @@ def planning_law(name: str) -> tuple[PublishedLaw, StudentLaw]:
             f" {DEFAULT_LAW}"
         )
     return found, found.law
+
+
+def student_draws(found: PublishedLaw) -> StudentLaw | None:
+    """Resamples of a law's fit to plan under, as one law; None where there are none."""
+    draws = found.thinned(_DRAWS) if isinstance(found, FittedLaw) else None
+    return None if isinstance(draws, SupervisedLaw) else draws
 
 
 def make_problem(

@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from distlaw.fit.fit import NOT_CONVERGED, FitResult
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
-from distlaw.laws import PublishedLaw, SupervisedLaw, published, published_names
+from distlaw.laws import PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
 from distlaw.runs import one_line, written_whole
 
 Array = NDArray[np.float64]
@@ -34,12 +34,12 @@ class FittedLaw(PublishedLaw):
     count: int = 0
     noise: float = float("nan")
 
-    def each_draw(self, most: int) -> list[Law]:
-        """Up to `most` resamples, spread over all of them, each a law of numbers."""
+    def thinned(self, most: int) -> Law | None:
+        """Up to `most` of the resamples, spread over all of them, as one law; None where there are none."""
         if self.draws is None:
-            return []
+            return None
         chosen = np.unique(np.linspace(0, self.count - 1, min(most, self.count)).astype(int))
-        return [_draw(self.draws, int(i)) for i in chosen]
+        return map_coefficients(self.draws, lambda values: values[chosen])
 
 
 def write_law(
@@ -159,17 +159,6 @@ def find_law(name: str) -> PublishedLaw:
             f"law '{one_line(name, 60)}' is unknown; choose one of {', '.join(published_names())}, or a law file, .json"
         )
     return published(name)
-
-
-def _draw(many: Any, i: int) -> Any:  # noqa: ANN401
-    """One of many laws in one; the supervised law under them may be one or many as well."""
-    one = {}
-    for name, value in vars(many).items():
-        if isinstance(value, SupervisedLaw):
-            one[name] = _draw(value, i)
-        else:
-            one[name] = float(value[i]) if isinstance(value, np.ndarray) else value
-    return replace(many, **one)
 
 
 def _pack(draws: Array) -> str:

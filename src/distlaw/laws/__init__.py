@@ -4,6 +4,7 @@ from distlaw.laws.base import StudentLaw, TeacherLaw, optimal_teacher_loss
 from distlaw.laws.distillation import DistillationLaw
 from distlaw.laws.effective_tokens import EffectiveTokensLaw, PeakedTokensLaw, TokenWorthLaw
 from distlaw.laws.exponential import ExponentialLaw
+from distlaw.laws.many import laws_in, map_coefficients
 from distlaw.laws.published import DEFAULT_LAW, PublishedLaw, published, published_names
 from distlaw.laws.supervised import SupervisedLaw
 
@@ -18,6 +19,8 @@ __all__ = [
     "SupervisedLaw",
     "TeacherLaw",
     "TokenWorthLaw",
+    "laws_in",
+    "map_coefficients",
     "optimal_teacher_loss",
     "published",
     "published_names",

@@ -225,18 +225,35 @@ def _last_lead(
         x, NaN where there is no such point, and what was found instead.
     """
     grid = np.linspace(np.log(limits[0]), np.log(limits[1]), 64)
-    ahead = lead(grid[None, :]) > 0
+    leads = lead(grid[None, :])
+    ahead = leads > 0
     last = np.where(ahead.any(axis=1), ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1), -1)
     status = tuple(NEVER_AHEAD if index < 0 else ALWAYS_AHEAD if index == grid.size - 1 else CROSSES for index in last)
     crosses = (last >= 0) & (last < grid.size - 1)
-    low = grid[np.where(crosses, last, 0)]
-    high = grid[np.where(crosses, last + 1, 1)]
-    assert low.shape == (count,)
-    fractions = np.linspace(0.0, 1.0, 9)
-    for _ in range(7):  # each round narrows the bracket eightfold, to below 1e-6 of a grid step
-        points = low[:, None] + (high - low)[:, None] * fractions
-        ahead = lead(points) > 0
+    assert leads.shape == (count, grid.size)
+    pair = np.where(crosses, last, 0)[:, None] + np.arange(2)
+    ends = np.where(crosses[:, None], grid[pair], grid[0])
+    values = np.take_along_axis(leads, pair, axis=1)
+    while (ends[:, 1] - ends[:, 0]).max() > 1e-6 * (grid[1] - grid[0]):
+        points = _within(ends, values)
+        values = np.concatenate([values[:, :1], lead(points[:, 1:-1]), values[:, 1:]], axis=1)
+        ahead = values > 0
         ahead[:, 0], ahead[:, -1] = True, False
-        last = ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1)
-        low, high = (np.take_along_axis(points, (last + s)[:, None], axis=1)[:, 0] for s in (0, 1))
+        pair = (ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1))[:, None] + np.arange(2)
+        ends, values = (np.take_along_axis(a, pair, axis=1) for a in (points, values))
+    high = ends[:, 1]
     return np.where(crosses, np.exp(high), np.nan), status
+
+
+def _within(ends: Array, values: Array) -> Array:
+    """Points in brackets of shape (n, 2), ends among them, in order, shape (n, 14).
+
+    Eighths, and close around where the secant meets zero: three rounds are enough where the lead is smooth, seven where
+    it is not.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):  # brackets of no width
+        root = values[:, :1] / (values[:, :1] - values[:, 1:])
+    near = np.nan_to_num(root, nan=0.5) + np.array([-1e-2, -1e-4, 0, 1e-4, 1e-2])
+    eighths = np.broadcast_to(np.linspace(0, 1, 9), (len(ends), 9))
+    shares = np.sort(np.clip(np.concatenate([near, eighths], axis=1), 0, 1), axis=1)
+    return ends[:, :1] + np.diff(ends, axis=1) * shares

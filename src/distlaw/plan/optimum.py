@@ -7,12 +7,13 @@ smooth variable, which finds every basin, and a local refinement.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distlaw.costs import CostModel, Flops, student_cost
-from distlaw.laws import StudentLaw, TeacherLaw
+from distlaw.laws import StudentLaw, TeacherLaw, laws_in, map_coefficients
 from distlaw.laws.search import bisect_decreasing, minimise, minimise_nested
 from distlaw.plan.problem import Bounds
 
@@ -45,6 +46,13 @@ class Optimum:
     teacher_tokens: Array
     flops: Flops
 
+    def __getitem__(self, index: Any) -> "Optimum":  # noqa: ANN401
+        """Part of the batch."""
+        shape = np.shape(self.feasible)
+        flops = {name: np.broadcast_to(part, shape)[index] for name, part in vars(self.flops).items()}
+        arrays = {name: value[index] for name, value in vars(self).items() if name != "flops"}
+        return Optimum(flops=Flops(**flops), **arrays)
+
 
 def supervised_optimum(
     law: TeacherLaw,
@@ -59,7 +67,7 @@ def supervised_optimum(
     """Best supervised training of a student of this size: the baseline.
 
     Args:
-        law: Supervised law.
+        law: Supervised law; many in one (arrays for coefficients) broadcast against the batch.
         N_S: Student parameters.
         compute: Budget in FLOPs.
         student_tokens: Cap on tokens, besides that of `bounds`.
@@ -68,7 +76,7 @@ def supervised_optimum(
         costs: What a token costs.
     """
     bounds, costs = bounds or Bounds(), costs or CostModel()
-    N_S, compute, cap = _broadcast(N_S, compute, student_tokens)
+    N_S, compute, cap = _broadcast(N_S, compute, student_tokens, shape=laws_in(law))
     cap = np.minimum(cap, bounds.student_tokens[1])
     F_S = costs.student_flops(N_S)
     if target_loss is None:
@@ -109,7 +117,8 @@ def distilled_optimum(
     cheapest is given: cheapest by what the scenario charges, and where it charges nothing, by pretraining.
 
     Args:
-        law: Distillation law; any object with `student_loss` and `supervised`.
+        law: Distillation law; any object with `student_loss` and `supervised`. Many in one (arrays for coefficients)
+            broadcast against the batch.
         N_S: Student parameters.
         teacher_logits: delta_lgt.
         teacher_pretraining: delta_pre.
@@ -130,15 +139,18 @@ def distilled_optimum(
     """
     bounds, costs = bounds or Bounds(), costs or CostModel()
     target = np.nan if target_loss is None else target_loss
-    problems = _broadcast(N_S, teacher_logits, teacher_pretraining, compute, student_tokens, target)
+    problems = _broadcast(N_S, teacher_logits, teacher_pretraining, compute, student_tokens, target, shape=laws_in(law))
     shape = problems[0].shape
-    rows = [p.reshape(-1) for p in problems]
     solve = _solve_budget if target_loss is None else _solve_target
-    teachers = _Teachers(law.supervised, bounds, costs)
-    parts = [
-        solve(law, teachers, _Rows(*(p[i : i + _CHUNK].reshape(-1, 1, 1, 1) for p in rows)))
-        for i in range(0, max(1, rows[0].size), _CHUNK)
-    ]
+
+    def part(i: int) -> tuple[NDArray, ...]:
+        def rows(values: Array) -> Array:
+            return np.broadcast_to(values, shape).reshape(-1)[i : i + _CHUNK].reshape(-1, 1, 1, 1)
+
+        here = map_coefficients(law, rows)
+        return solve(here, _Teachers(here.supervised, bounds, costs), _Rows(*map(rows, problems)))
+
+    parts = [part(i) for i in range(0, max(1, problems[0].size), _CHUNK)]
     feasible, D_S, N_T, D_T = (np.concatenate(column).reshape(shape) for column in zip(*parts, strict=True))
     L_T = law.supervised.loss(N_T, D_T)
     return _optimum(
@@ -287,8 +299,9 @@ def _between(low: ArrayLike, high: ArrayLike, fraction: Array) -> Array:
     return np.clip(low * np.exp(np.log(high / low) * fraction), low, high)
 
 
-def _broadcast(*values: ArrayLike) -> list[Array]:
-    return [np.asarray(a, dtype=np.float64) for a in np.broadcast_arrays(*values)]
+def _broadcast(*values: ArrayLike, shape: tuple[int, ...]) -> list[Array]:
+    """The values in their common shape, `shape` taken in."""
+    return [np.asarray(a, dtype=np.float64) for a in np.broadcast_arrays(*values, np.empty(shape))[:-1]]
 
 
 def _optimum(feasible: NDArray[np.bool_], *, flops: Flops, **values: Array) -> Optimum:

@@ -1,15 +1,18 @@
 """How sure a plan is: the same problem under every resample of the law's fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from distlaw.laws import StudentLaw
-from distlaw.plan.options import SUPERVISED, Plan, solve
+from distlaw.laws import StudentLaw, laws_in, map_coefficients
+from distlaw.plan.optimum import distilled_optimum, supervised_optimum
+from distlaw.plan.options import SUPERVISED
 from distlaw.plan.problem import Problem
-from distlaw.plan.verdict import distilling_wins
-from distlaw.plan.worth import token_worth
+from distlaw.plan.verdict import beats
+from distlaw.plan.worth import worth_of
 
 Interval = tuple[float, float]
 
@@ -36,63 +39,74 @@ class OptionUncertainty:
     probability: float | None
 
 
-def plan_uncertainty(
-    draws: Sequence[StudentLaw], problem: Problem, *, level: float = 0.9
-) -> dict[str, OptionUncertainty]:
+def plan_uncertainty(draws: StudentLaw, problem: Problem, *, level: float = 0.9) -> dict[str, OptionUncertainty]:
     """Solve the problem under each law and summarise, by scenario.
 
-    Resamples in which nothing is feasible count as not winning and are left out of the intervals.
+    Resamples in which an option is not feasible count as not winning and are left out of its intervals.
 
     Args:
-        draws: Resamples of one fit.
+        draws: Resamples of one fit as one law, its coefficients of shape (resamples,).
         problem: The question.
         level: Coverage of the intervals.
 
     Raises:
-        ValueError: No draws, or none of them can do the problem.
+        ValueError: None of them can do the problem.
     """
-    plans: list[Plan] = []
-    laws: list[StudentLaw] = []
-    for law in draws:
-        try:
-            plans.append(solve(law, problem))
-            laws.append(law)
-        except ValueError:  # out of reach under this resample
-            continue
-    if not plans:
+    (count,) = laws_in(draws)
+    laws = map_coefficients(draws, lambda values: values[:, None])
+    asked: dict[str, Any] = {
+        name: value
+        for name in ("compute", "student_tokens", "target_loss")
+        if (value := getattr(problem, name)) is not None
+    }
+    asked |= {"bounds": problem.bounds, "costs": problem.costs}
+    N_S, scenarios = np.full((count, 1), problem.student_params), problem.scenarios
+    baseline = supervised_optimum(laws.supervised, N_S, **asked)
+    distilled = distilled_optimum(
+        laws,
+        N_S,
+        teacher_logits=[scenario.teacher_logits for scenario in scenarios],
+        teacher_pretraining=[scenario.teacher_pretraining for scenario in scenarios],
+        **asked,
+    )
+    if not (baseline.feasible.any() or distilled.feasible.any()):
         raise ValueError("no resample of the law can do this problem")
 
-    def interval(values: list[float]) -> Interval:
-        finite = [v for v in values if np.isfinite(v)]
-        if not finite:
+    def interval(values: NDArray[np.float64]) -> Interval:
+        values = values[np.isfinite(values)]
+        if not values.size:
             return float("nan"), float("nan")
-        tail = 50 * (1 - level)
-        return float(np.percentile(finite, tail)), float(np.percentile(finite, 100 - tail))
+        low, high = np.percentile(values, [50 * (1 - level), 50 * (1 + level)])
+        return float(low), float(high)
 
-    found = {}
-    for i, option in enumerate(plans[0].options):
-        options = [plan.options[i] for plan in plans]
-        supervised = option.scenario == SUPERVISED
-        worth = [
-            token_worth(law, problem, o).worth
-            for law, o in zip(laws, options, strict=True)
-            if o.feasible and not supervised
-        ]
-        wins = [distilling_wins(plan, plan.options[i]) for plan in plans]
-        found[option.scenario] = OptionUncertainty(
-            scenario=option.scenario,
-            student_loss=interval([o.student_loss for o in options]),
-            teacher_params=None if supervised else interval([o.teacher_params or float("nan") for o in options]),
-            student_tokens=interval([o.student_tokens for o in options]),
-            token_worth=None if supervised else _ends(worth, level),
-            probability=None if supervised else sum(wins) / len(draws),
+    found = {
+        SUPERVISED: OptionUncertainty(
+            scenario=SUPERVISED,
+            student_loss=interval(baseline.student_loss),
+            teacher_params=None,
+            student_tokens=interval(baseline.student_tokens),
+            token_worth=None,
+            probability=None,
+        )
+    }
+    wins = beats(problem, distilled, baseline)
+    worth = worth_of(laws, N_S, distilled.student_tokens, distilled.student_loss)
+    for i, scenario in enumerate(scenarios):
+        one = distilled[:, i]
+        found[scenario.name] = OptionUncertainty(
+            scenario=scenario.name,
+            student_loss=interval(one.student_loss),
+            teacher_params=interval(one.teacher_params),
+            student_tokens=interval(one.student_tokens),
+            token_worth=_ends(worth[one.feasible, i], level),
+            probability=float(wins[:, i].mean()),
         )
     return found
 
 
-def _ends(values: list[float], level: float) -> Interval:
+def _ends(values: NDArray[np.float64], level: float) -> Interval:
     """Interval of values that may be inf: taken from those there are, not interpolated."""
-    if not values:
+    if not values.size:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], method="nearest")
     return float(low), float(high)

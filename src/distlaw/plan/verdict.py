@@ -1,13 +1,16 @@
 """A plan in words: what to do, by how much it wins, what that is worth, and what would turn it round."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distlaw.laws import StudentLaw
-from distlaw.plan.crossover import ALWAYS_AHEAD, CROSSES, compute_crossovers
-from distlaw.plan.optimum import distilled_optimum
+from distlaw.plan.crossover import ALWAYS_AHEAD, CROSSES, Crossover, compute_crossovers
+from distlaw.plan.optimum import Optimum, distilled_optimum
 from distlaw.plan.options import SUPERVISED, Option, Plan
+from distlaw.plan.problem import Problem
 from distlaw.plan.worth import token_worth
 from distlaw.runs import format_quantity
 
@@ -67,17 +70,18 @@ class Verdict:
     comparisons: tuple[Comparison, ...]
 
 
-def judge(law: StudentLaw, plan: Plan) -> Verdict:
+def judge(law: StudentLaw, plan: Plan, *, crossovers: Mapping[str, Crossover] | None = None) -> Verdict:
     """Compare every scenario of a plan with supervised training and say it in words.
 
     Args:
         law: The law that the plan was made with.
         plan: The plan.
+        crossovers: What `compute_crossovers` finds for its student, scenarios, bounds and costs, where that is at hand:
+            it takes most of the time, and no budget changes it.
     """
     problem = plan.problem
-    crossovers = compute_crossovers(
-        law, problem.student_params, problem.scenarios, bounds=problem.bounds, costs=problem.costs
-    )
+    if crossovers is None:
+        crossovers = crossovers_of(law, problem)
     baseline = plan[SUPERVISED]
     comparisons, sentences = [], []
     for scenario in problem.scenarios:
@@ -101,14 +105,28 @@ def judge(law: StudentLaw, plan: Plan) -> Verdict:
     return Verdict(best=plan.best.scenario, sentences=tuple(sentences), comparisons=tuple(comparisons))
 
 
+def crossovers_of(law: StudentLaw, problem: Problem) -> dict[str, Crossover]:
+    """Crossovers of a problem's student by scenario."""
+    return compute_crossovers(
+        law, problem.student_params, problem.scenarios, bounds=problem.bounds, costs=problem.costs
+    )
+
+
 def distilling_wins(plan: Plan, option: Option) -> bool:
-    """Whether an option beats supervised training by what the problem asks for: loss, or compute for a target."""
-    baseline = plan[SUPERVISED]
-    if not option.feasible or not baseline.feasible:
-        return option.feasible
-    if plan.problem.target_loss is not None:
-        return option.flops.total < baseline.flops.total
-    return option.student_loss < baseline.student_loss
+    """Whether an option of a plan beats supervised training."""
+    return bool(beats(plan.problem, option, plan[SUPERVISED]))
+
+
+def beats(problem: Problem, distilled: Option | Optimum, supervised: Option | Optimum) -> NDArray[np.bool_]:
+    """Whether distilling wins by what the problem asks for: loss, or compute for a target; one option or a batch.
+
+    What is not feasible does not win, and loses to anything that is.
+    """
+    if problem.target_loss is not None:
+        better = np.less(distilled.flops.total, supervised.flops.total)
+    else:
+        better = np.less(distilled.student_loss, supervised.student_loss)
+    return distilled.feasible & (np.logical_not(supervised.feasible) | better)
 
 
 def _supervised_compute_ratio(law: StudentLaw, plan: Plan, option: Option) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from distlaw.laws import StudentLaw
 from distlaw.plan.options import Option
@@ -39,7 +40,7 @@ def token_worth(law: StudentLaw, problem: Problem, option: Option) -> TokenWorth
         option: A feasible option that distills.
     """
     N_S, D_S, costs = problem.student_params, option.student_tokens, problem.costs
-    worth = float(law.supervised.tokens_to_reach(option.student_loss, N_S)) / D_S
+    worth = float(worth_of(law, N_S, D_S, option.student_loss))
     F_S = float(costs.student_flops(N_S))
     flops = option.flops
     cost = (flops.total - flops.student_serving) / (3 * F_S * D_S)
@@ -48,6 +49,11 @@ def token_worth(law: StudentLaw, problem: Problem, option: Option) -> TokenWorth
         charged = flops.teacher_logits / (float(costs.forward_flops(option.teacher_params or 1.0)) * D_S)
         most = _largest(3 * (worth - 1) * F_S / charged, problem)
     return TokenWorth(worth=worth, cost=cost, most_teacher_params=most)
+
+
+def worth_of(law: StudentLaw, N_S: ArrayLike, D_S: ArrayLike, L_S: ArrayLike) -> NDArray[np.float64]:
+    """kappa, the tokens of supervised training to L_S over the D_S tokens of distilling; inf where none are enough."""
+    return law.supervised.tokens_to_reach(L_S, N_S) / np.asarray(D_S, dtype=np.float64)
 
 
 def _largest(forward_flops: float, problem: Problem) -> float:

@@ -12,14 +12,12 @@ from distlaw.apps.options import (
     Sharing,
     make_problem,
     planning_law,
+    student_draws,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.fit.lawfile import FittedLaw
-from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw
+from distlaw.laws import DEFAULT_LAW, PublishedLaw
 from distlaw.plan import Plan, confidence_sentences, judge, plan_uncertainty, recipe, solve, write_recipe
-
-_DRAWS = 200  # resamples that a plan is made under: a second of time, and a probability to within 0.03
 
 
 def plan(
@@ -60,8 +58,8 @@ def plan(
     problem = make_problem(student, goal, limits, sharing, family)
     answer = solve(distillation, problem)
     verdict = judge(distillation, answer)
-    draws = found.each_draw(_DRAWS) if isinstance(found, FittedLaw) else []
-    spread = plan_uncertainty([law for law in draws if not isinstance(law, SupervisedLaw)], problem) if draws else {}
+    draws = student_draws(found)
+    spread = plan_uncertainty(draws, problem) if draws is not None else {}
     warnings = [
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),

@@ -15,25 +15,27 @@ from distlaw.apps.options import (
     Hardware,
     Limits,
     Sharing,
+    WholeNumber,
     make_problem,
     planning_law,
     read_size,
+    student_draws,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_warnings
 from distlaw.costs import CostModel
-from distlaw.fit.lawfile import FittedLaw, find_law
-from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw
+from distlaw.fit.lawfile import find_law
+from distlaw.laws import DEFAULT_LAW, PublishedLaw
 from distlaw.runs import one_line, parse_quantity, read_runs
 
 if TYPE_CHECKING:
     from distlaw.report.page import Page
     from distlaw.report.paper import Scope
     from distlaw.runs import Runs
+    from distlaw.sweep.adaptive import Choices
 
 report = App(name="report", help="One file to show around: a law, a plan, a study or labs as HTML or PDF, or a figure.")
 
-_DRAWS = 200  # as in `distlaw plan`
 _PAGES = (".html", ".pdf")
 _FIGURES = (".png", ".svg", ".pdf", ".html", ".csv")
 
@@ -102,8 +104,7 @@ def plan(
     student, machine = read_size(student_params).at_context(family.context), hardware.machine()
     problem = make_problem(student, budget.as_goal(machine), limits, sharing, family)
     answer = solve(distillation, problem)
-    draws = found.each_draw(_DRAWS) if isinstance(found, FittedLaw) else []
-    student_laws = [draw for draw in draws if not isinstance(draw, SupervisedLaw)]
+    draws = student_draws(found)
     options = [option for option in answer.options if option.feasible]
     chosen: dict[str, list[float]] = {
         name: [value for option in options if (value := getattr(option, name)) is not None]
@@ -123,7 +124,7 @@ def plan(
         judge(distillation, answer),
         law_name=law,
         bills=[None if machine is None else machine.bill(option.flops.total) for option in answer.options],
-        spread=plan_uncertainty(student_laws, problem) if student_laws else {},
+        spread=plan_uncertainty(draws, problem) if draws is not None else {},
         warnings=warnings,
         command=_command("plan", *words, "--out", out),
     )
@@ -132,7 +133,9 @@ def plan(
 
 
 @report.command
-def study(source: Annotated[str, Parameter(name="DIR")], *, out: Path, resamples: int = 400, seed: int = 0) -> None:
+def study(
+    source: Annotated[str, Parameter(name="DIR")], *, out: Path, resamples: WholeNumber = 400, seed: int = 0
+) -> None:
     """Report a study: every question of `distlaw study report` with its answer, tables and charts, in one file.
 
     Args:
@@ -145,22 +148,11 @@ def study(source: Annotated[str, Parameter(name="DIR")], *, out: Path, resamples
     from distlaw.evidence import examine
     from distlaw.report.study_report import study_page
 
-    choices, notes = None, []
-    if Path(source).is_file():
-        runs, about = read_runs(Path(source)), Path(source).name
-    else:
-        from distlaw.apps.commands.train import require_training
-
-        require_training()
-        from distlaw.sweep.adaptive import read_choices
-        from distlaw.sweep.collect import collect
-        from distlaw.sweep.drive import open_study
-        from distlaw.sweep.state import State
-
-        done, store = open_study(source)
-        state = State(store=store).look()
-        runs, notes, about = collect(done, state.records), state.notes, done.about or source
-        choices = read_choices(store)
+    try:
+        runs, notes, about, choices = _studied(source)
+    except OSError as error:  # whatever a file system says, near or far
+        reason = one_line(error.strerror or error, 200)
+        raise ValueError(f"study '{one_line(source, 60)}' cannot be read ({reason})") from None
     tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     found = examine(runs, seed=seed, resamples=resamples, progress=tell)
     words = _words(resamples=None if resamples == 400 else resamples, seed=seed or None)
@@ -232,6 +224,23 @@ def figure(
 
         save_figure(draw(chart), out)
     console().print(f"Figure: {out}", markup=False, soft_wrap=True)
+
+
+def _studied(source: str) -> tuple["Runs", list[str], str, "Choices | None"]:
+    """Runs of a study or of a table, what was damaged, what the study is called, and how its runs were chosen."""
+    if Path(source).is_file():
+        return read_runs(Path(source)), [], Path(source).name, None
+    from distlaw.apps.commands.train import require_training
+
+    require_training()
+    from distlaw.sweep.adaptive import read_choices
+    from distlaw.sweep.collect import collect
+    from distlaw.sweep.drive import open_study
+    from distlaw.sweep.state import State
+
+    found, store = open_study(source)
+    state = State(store=store).look()
+    return collect(found, state.records), state.notes, found.about or source, read_choices(store)
 
 
 def _scope(law: PublishedLaw, runs: "Runs | None", student_params: str | None, family: FamilyOptions | None) -> "Scope":

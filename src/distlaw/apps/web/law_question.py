@@ -241,22 +241,7 @@ def _supervised(found: PublishedLaw, N: Array, D: Array) -> Curve:
 
 def _draws(found: PublishedLaw) -> Any:  # noqa: ANN401
     """The resamples as one law of arrays, thinned; None where there are none."""
-    if not isinstance(found, FittedLaw) or found.draws is None:
-        return None
-    return _thinned(found.draws, found.count)
-
-
-def _thinned(law: Any, count: int) -> Any:  # noqa: ANN401
-    from dataclasses import replace
-
-    step = max(count // _MOST_DRAWS, 1)
-    changed = {}
-    for name, value in vars(law).items():
-        if isinstance(value, SupervisedLaw):
-            changed[name] = _thinned(value, count)
-        elif isinstance(value, np.ndarray):
-            changed[name] = value.reshape(-1)[::step]
-    return replace(law, **changed)
+    return found.thinned(_MOST_DRAWS) if isinstance(found, FittedLaw) else None
 
 
 def _band(middle: Array, many: Array | None) -> Curve:

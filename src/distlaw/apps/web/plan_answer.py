@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distlaw.apps.options import student_draws
 from distlaw.apps.output import plain
 from distlaw.apps.web.aside import Aside
 from distlaw.apps.web.lane import Lane
@@ -16,35 +17,29 @@ from distlaw.apps.web.laws import Law
 from distlaw.apps.web.memory import remembered
 from distlaw.apps.web.plan_question import PlanQuestion
 from distlaw.charts import Chart
-from distlaw.costs import Bill, Flops, Machine
-from distlaw.fit.lawfile import FittedLaw
-from distlaw.laws import StudentLaw, SupervisedLaw
+from distlaw.costs import Bill, Machine
+from distlaw.laws import StudentLaw
 from distlaw.plan import (
     SITUATIONS,
     SUPERVISED,
     BudgetGrid,
     Crossover,
-    Optimum,
     Option,
     OptionUncertainty,
     Plan,
     RankedTeacher,
     Verdict,
+    budget_grid,
     compute_crossovers,
     confidence_sentences,
-    distilled_optimum,
     judge,
     plan_uncertainty,
     rank_teachers,
     solve,
-    supervised_optimum,
 )
-from distlaw.plan.verdict import NEGLIGIBLE_NATS, distilling_wins
+from distlaw.plan.verdict import NEGLIGIBLE_NATS, crossovers_of, distilling_wins
 from distlaw.report.page_charts import crossover_chart, gain_chart, loss_chart, sizes_chart, spending_chart
 from distlaw.runs import format_quantity
-
-DRAWS = 200
-"""Resamples that a plan is made under, as `distlaw plan` makes it."""
 
 _LANE, _ASIDE = Lane(2), Aside()
 _WORDS, _CURVES = range(2)  # by urgency
@@ -266,44 +261,35 @@ def _solve(law: StudentLaw, question: PlanQuestion) -> Plan:
 
 @remembered(512)
 def _judge(law: StudentLaw, question: PlanQuestion) -> Verdict:
-    return _ASIDE.do(judge, law, _solve(law, question))
+    plan = _solve(law, question)
+    return _ASIDE.do(judge, law, plan, crossovers=_own_crossovers(law, _without_goal(question)))
+
+
+@remembered(512)
+def _own_crossovers(law: StudentLaw, question: PlanQuestion) -> dict[str, Crossover]:
+    return _ASIDE.do(crossovers_of, law, question.problem)
 
 
 @remembered(32)  # fewer, as their keys hold the resamples of laws that users brought along
 def _spread(law: Law, question: PlanQuestion) -> dict[str, OptionUncertainty]:
-    assert isinstance(law.found, FittedLaw)
-    draws = [draw for draw in law.found.each_draw(DRAWS) if not isinstance(draw, SupervisedLaw)]
+    draws = student_draws(law.found)
+    assert draws is not None
     return _ASIDE.do(plan_uncertainty, draws, question.problem)
 
 
 @remembered(256)
 def _grid(law: StudentLaw, question: PlanQuestion, decade: int) -> BudgetGrid:
-    """What `budget_grid` gives, its scenarios in one batch, which takes half the time for one student."""
     problem = question.problem
-    N_S, scenarios = problem.student_params, problem.scenarios
     compute = np.logspace(decade - 2, decade + 3, 5 * _PER_DECADE + 1)
-    bounds_and_costs: Any = {"bounds": problem.bounds, "costs": problem.costs}
-    logits, pretraining = (
-        np.array([[getattr(one, share)] for one in scenarios]) for share in ("teacher_logits", "teacher_pretraining")
-    )
     with _LANE.turn(_CURVES):
-        together = distilled_optimum(
-            law, N_S, teacher_logits=logits, teacher_pretraining=pretraining, compute=compute, **bounds_and_costs
+        return budget_grid(
+            law,
+            problem.student_params,
+            compute,
+            scenarios=problem.scenarios,
+            bounds=problem.bounds,
+            costs=problem.costs,
         )
-        supervised = supervised_optimum(law.supervised, [[N_S]], compute=compute[None, :], **bounds_and_costs)
-    return BudgetGrid(
-        student_params=np.array([N_S]),
-        compute=compute,
-        supervised=supervised,
-        distilled={one.name: _row(together, i) for i, one in enumerate(scenarios)},
-    )
-
-
-def _row(optimum: Optimum, i: int) -> Optimum:
-    """One scenario of a batch, in the shape (1, budgets)."""
-    flops = Flops(**{name: np.atleast_2d(part)[i : i + 1] for name, part in vars(optimum.flops).items()})
-    values = {name: value[i : i + 1] for name, value in vars(optimum).items() if name != "flops"}
-    return Optimum(flops=flops, **values)
 
 
 @remembered(256)
