@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +23,7 @@ SCENARIOS = ["best-case", "teacher-inference", "teacher-pretraining", "teacher-p
 SUPERVISED = "supervised"
 PLAN = ("plan", "--student-params", "1B", "--compute", "1e22")
 PREDICT = ("predict", "--student-params", "1B", "--student-tokens", "200B")
+TINY = Path(__file__).parents[2] / "studies" / "tiny"
 NO_TEACHER = "none: train supervised"
 
 # Two blocks of width 64: attention (2 x 4 + 2 x 2) x 64 x 16, gated feed-forward 3 x 64 x 128, two norms; a last norm.
@@ -147,6 +149,17 @@ def test_predict_converts_bits_per_byte_and_states_the_assumption(ok_json):
     found = ok_json(*PREDICT, "--teacher-bits-per-byte", "0.75", "--bytes-per-token", "4.2")
     assert found["teacher_loss"] == pytest.approx(loss_from_bits_per_byte(0.75, 4.2), rel=1e-12)
     assert "assumes" in found["teacher_loss_from"]
+
+
+def test_predict_names_the_data_that_a_teacher_s_loss_must_be_on(ok_json, tmp_path, capsys):
+    found = ok_json(*PREDICT, "--teacher-loss", "2.1")
+    must = "as given: must be in nats per token on the law's data"
+    assert found["teacher_loss_from"] == f"{must} (English C4, a tokenizer of 32168 entries, context 4096)"
+    content = json.loads((TINY / "law.json").read_text()) | {"data": "as in the fitted runs"}  # as `fit` writes it
+    (tmp_path / "law.json").write_text(json.dumps(content))
+    words = ("predict", "--student-params", "100K", "--student-tokens", "10M", "--teacher-loss", "4", "--json")
+    assert main([*words, "--law", str(tmp_path / "law.json")]) == 0
+    assert json.loads(capsys.readouterr().out)["teacher_loss_from"] == f"{must} (as in the fitted runs)"
 
 
 def test_predict_without_a_teacher_is_supervised(ok_json):

@@ -1,5 +1,6 @@
 """`distlaw report`, as a user calls it."""
 
+import json
 import re
 import shlex
 from html import unescape
@@ -156,6 +157,8 @@ def test_a_law_file_with_resamples_has_intervals(command, tmp_path):
     assert status == 0
     assert "90 % interval" in path.read_text()
     assert "30K" in path.read_text()
+    data = json.loads((TINY / "law.json").read_text())["data"]
+    assert f"Losses are in nats per token on its data ({data})." in path.read_text()
 
 
 def test_a_supervised_law_has_no_figures(command, tmp_path):
@@ -285,6 +288,34 @@ def test_a_table_of_runs_as_a_study(command, table, tmp_path):
     assert made_by(path)[0] == f"distlaw report study {table} --resamples 100 --seed 3 --out {path}"
 
 
+def test_a_study_by_folder_and_by_url(command, tmp_path):
+    pytest.importorskip("torch")
+    from tests.sweep.simulate import Simulated, small
+
+    from distlaw.sweep.drive import Driver, begin
+
+    study, folder = small(), tmp_path / "s"
+    store = begin(study, str(folder))
+    status, _, err = command("study", folder, "--out", tmp_path / "a.html")
+    assert status == 2
+    assert err.startswith("distlaw: error: no run of ")
+    assert err.endswith(" is done yet\n")
+    assert Driver(study=study, store=store, executor=Simulated(), cache=tmp_path).run(study.runs).done == len(
+        study.runs
+    )
+    pages = []
+    path = tmp_path / "page.html"
+    for source in (str(folder), f"{folder.as_uri()}/"):
+        status, out, err = command("study", source, "--resamples", 100, "--out", path)
+        assert (status, err) == (0, "")
+        assert f"Report: {path}" in out
+        assert len(titles(path)) == 9
+        assert made_by(path)[0] == f"distlaw report study {source} --resamples 100 --out {path}"
+        pages.append(path.read_text().replace(source, "SOURCE"))
+    assert pages[0] == pages[1]
+    assert f"{len(study.runs)} runs" in pages[0]
+
+
 # --- Mistakes ---------------------------------------------------------------------------------------------------------
 
 
@@ -304,7 +335,13 @@ def test_mistakes_are_said_on_one_line_and_leave_nothing(command, table, tmp_pat
         (("plan", "--student-params", "1B", "--out", folder / "a.html"), "exactly one of --compute"),
         (("plan", "--student-params", "1B", "--compute", "1", "--out", folder / "a.html"), "is too small for any plan"),
         (("labs", folder, "--out", folder / "a.html"), "has no findings.json of a lab"),
-        (("study", folder / "none.csv", "--out", folder / "a.html"), "no"),
+        (("study", folder / "none", "--out", folder / "a.html"), "is no study: there is no study.toml in it"),
+        (("study", "x" * 5000, "--out", folder / "a.html"), "cannot be read (File name too long)"),
+        (("study", (folder / "none").as_uri(), "--out", folder / "a.html"), "is no study: there is no study.toml in"),
+        (("study", "nowhere://none", "--out", folder / "a.html"), "cannot be opened (Protocol not known: nowhere)"),
+        (("study", TINY / "report.md", "--out", folder / "a.html"), "the name must end in .csv, .parquet"),
+        (("study", table, "--resamples", "150.5", "--out", folder / "a.html"), "is not a whole number"),
+        (("study", table, "--resamples", "99", "--out", folder / "a.html"), "resamples must be 100 or more"),
         (("law", "--out", "x" * 5000 + ".html"), "cannot be written"),
     ):
         status, _, err = command(*words)

@@ -5,11 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distlaw.labs.findings import Effect, above, all_of, below, every, over_seeds, within
+from distlaw.labs.findings import Effect, above, all_of, below, effect_series, every, over_seeds, within
 
 
 def effect(low, high):
     return Effect(value=(low + high) / 2, interval=(low, high))
+
+
+def test_a_series_of_effects_has_their_values_and_intervals():
+    series = effect_series("a", [1, 2], (effect(*ends) for ends in ((0.0, 1.0), (2.0, 4.0))), colour=1)
+    assert [series.x.tolist(), series.y.tolist()] == [[1.0, 2.0], [0.5, 3.0]]
+    assert [series.low.tolist(), series.high.tolist()] == [[0.0, 2.0], [1.0, 4.0]]
+    assert (series.name, series.kind, series.colour) == ("a", "line-points", 1)
 
 
 def test_a_verdict_needs_the_whole_interval():

@@ -12,6 +12,7 @@ from distlaw.costs import CostModel
 from distlaw.laws import DistillationLaw, published
 from distlaw.plan import Bounds, Problem, budget_grid, solve
 from distlaw.report.figures import lead_against_compute, loss_against_compute, require_figure_path, save_figure
+from distlaw.report.page_charts import budgets_around, loss_chart
 
 SCENARIOS = ["best-case", "teacher-inference", "teacher-pretraining", "teacher-pretraining-and-inference"]
 COMMANDS = {
@@ -120,15 +121,14 @@ def test_a_figure_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path
 
 def test_loss_against_compute_shows_every_option_and_the_plan_itself():
     plan = solve(LAW, Problem(student_params=1e9, compute=1e22))
-    (axes,) = loss_against_compute(LAW, plan, law_name="busbridge2025").axes
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["supervised", *SCENARIOS]
+    figure = loss_against_compute(LAW, plan, law_name="busbridge2025")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["supervised", *SCENARIOS, "your budget"]
+    assert legend.get_title().get_text() == "Loss of a student of 1B against compute, law busbridge2025"
     assert axes.get_xscale() == "log"
     assert "FLOPs" in axes.get_xlabel()
     assert "nats" in axes.get_ylabel()
-    assert "1B student" in axes.get_title(loc="left")
-    curves = {line.get_label(): line for line in axes.lines if line.get_label() in ("supervised", *SCENARIOS)}
+    curves = dict(zip(("supervised", *SCENARIOS), axes.lines, strict=False))
     points = [line for line in axes.lines if line.get_marker() != "None"]
     assert len(points) == 5
     for option, point in zip(plan.options, points, strict=True):
@@ -140,6 +140,16 @@ def test_loss_against_compute_shows_every_option_and_the_plan_itself():
         assert np.interp(np.log(x), np.log(curve_x), curve_y) == pytest.approx(y, abs=1e-4)
         assert to_hex(point.get_color()) == to_hex(curve.get_color())
     assert len({to_hex(curve.get_color()) for curve in curves.values()}) == 5
+
+
+def test_the_figure_of_a_plan_is_the_chart_of_its_report():
+    plan = solve(LAW, Problem(student_params=1e9, compute=1e22))
+    (axes,) = loss_against_compute(LAW, plan, law_name="busbridge2025").axes
+    chart = loss_chart(budgets_around(LAW, plan), plan)
+    for line, series in zip(axes.lines, chart.panels[0].series, strict=False):
+        x, y = (np.asarray(data, dtype=float) for data in line.get_data())
+        assert x.tolist() == series.x.tolist()
+        assert y == pytest.approx(series.y, nan_ok=True)
 
 
 def test_an_option_that_is_not_feasible_has_no_point():
@@ -158,14 +168,28 @@ def test_lead_against_compute_has_a_panel_for_each_scenario_and_a_line_for_each_
         LAW, sizes, law_name="busbridge2025", scenarios=scenarios, bounds=Bounds(), costs=[CostModel()] * len(sizes)
     )
     assert [axes.get_title(loc="left") for axes in figure.axes] == SCENARIOS
-    legend = figure.axes[0].get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["300M", "1B", "3B"]
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["300M student", "1B student", "3B student"]
+    assert legend.get_title().get_text() == "Lead of distillation at equal compute, law busbridge2025"
     for axes, scenario in zip(figure.axes, SCENARIOS, strict=True):
         for line, size in zip(axes.lines[:3], sizes, strict=True):
             compute, lead = (np.asarray(data, dtype=float) for data in line.get_data())
             grid = budget_grid(LAW, [size], compute, scenarios=scenarios)
             assert lead == pytest.approx(grid.lead(scenario)[0], abs=1e-9, nan_ok=True)
+
+
+def test_leads_that_are_nowhere_are_no_error():
+    figure = lead_against_compute(
+        LAW,
+        [1e9],
+        law_name="busbridge2025",
+        scenarios=list(SCENARIO_TABLE.values()),
+        bounds=Bounds(),
+        costs=[CostModel()],
+        compute_range=(1.0, 10.0),
+    )
+    assert all(np.isnan(np.asarray(axes.lines[0].get_ydata(), dtype=float)).all() for axes in figure.axes)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, optimal_teacher_loss, published
 from distlaw.plan import SUPERVISED, distilled_optimum
 from distlaw.report.matplotlib_charts import draw
-from distlaw.report.paper import FIGURES, OPTION_STYLE, Scope, paper_figure
+from distlaw.report.palette import OPTION_STYLE
+from distlaw.report.paper import FIGURES, Scope, paper_figure
 from distlaw.report.paper.lines import commonest, levels, near, profiles, spread
 from distlaw.report.plotly_charts import plotly_figure
 from distlaw.runs import Runs, format_quantity, predict_runs, read_runs

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from distlaw.charts import Axis, Chart, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, every, over_seeds
+from distlaw.charts import Axis, Chart, Panel
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, effect_series, every, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.trials import Trial, by_protocol, by_seed, difference, scale, seeds_from, trials_of
 from distlaw.sweep.protocols import Grid, Protocol
@@ -118,12 +118,10 @@ def _chart(pairs: Mapping[str, Pair]) -> Chart:
         for number, (divergence, name) in enumerate(DIVERGENCES.items()):
             points = [(pair[divergence][0].teacher_loss, over_seeds(_losses(pair[divergence]))) for pair in of_student]
             series.append(
-                Series(
-                    name=name,
-                    x=np.array([x for x, _ in points], dtype=np.float64),
-                    y=np.array([effect.value for _, effect in points]),
-                    low=np.array([effect.interval[0] for _, effect in points]),
-                    high=np.array([effect.interval[1] for _, effect in points]),
+                effect_series(
+                    name,
+                    np.array([x for x, _ in points], dtype=np.float64),
+                    [effect for _, effect in points],
                     kind="line-points" if len(points) > 1 else "points",
                     colour=number,
                 )

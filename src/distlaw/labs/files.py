@@ -86,7 +86,7 @@ def read_outcome(folder: Path) -> Outcome:
         return Outcome(findings=findings, **{name: content[name] for name in names})
     except OSError as error:
         raise ValueError(f"findings '{one_line(path)}' cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"'{one_line(path)}' is no lab's findings ({one_line(error, 200)})") from None
 
 

@@ -1,14 +1,14 @@
 """What a lab found: verdicts on claims, with the effect and its interval over seeds, tables and charts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distlaw.charts import Chart
+from distlaw.charts import Chart, Kind, Series
 from distlaw.evidence.answer import LEVEL, Verdict
 from distlaw.evidence.chance import t_quantile
 
@@ -96,6 +96,24 @@ def over_seeds(values: ArrayLike, unit: str = "") -> Effect:
         return Effect(value=mean, interval=(-math.inf, math.inf), unit=unit)
     half = t_quantile(LEVEL, x.size - 1) * float(x.std(ddof=1)) / math.sqrt(x.size)
     return Effect(value=mean, interval=(mean - half, mean + half), unit=unit)
+
+
+def effect_series(
+    name: str, x: ArrayLike, effects: Iterable[Effect], *, colour: float | None, kind: Kind = "line-points"
+) -> Series:
+    """Effects with their intervals over x, as a chart shows them.
+
+    Args:
+        name: What the legend says.
+        x: Abscissae, shape (n,).
+        effects: As many.
+        colour: As in `distlaw.charts.Series`.
+        kind: Likewise.
+    """
+    found = list(effects)
+    low, high = (np.array([effect.interval[end] for effect in found]) for end in (0, 1))
+    values = np.array([effect.value for effect in found])
+    return Series(name=name, x=np.asarray(x, dtype=np.float64), y=values, low=low, high=high, kind=kind, colour=colour)
 
 
 def minus(effect: Effect) -> Effect:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from distlaw.charts import Axis, Chart, Guide, Kind, Panel, Series
 from distlaw.costs import Architecture
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, below, over_seeds, within
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, below, effect_series, over_seeds, within
 from distlaw.labs.flop_counts import Counts, Shape, count, seconds_per_token
 from distlaw.labs.lab import Bench, Lab
 from distlaw.runs import format_quantity
@@ -225,16 +225,7 @@ def _chart(
                 x=Axis(label="parameters N", scale="log"),
                 y=Axis(label="1e9 FLOPs a second"),
                 series=tuple(
-                    Series(
-                        name=name,
-                        x=size,
-                        y=np.array([effect.value for effect in effects]),
-                        low=np.array([effect.interval[0] for effect in effects]),
-                        high=np.array([effect.interval[1] for effect in effects]),
-                        kind="line-points",
-                        colour=colour,
-                    )
-                    for colour, (name, effects) in enumerate(rates)
+                    effect_series(name, size, effects, colour=colour) for colour, (name, effects) in enumerate(rates)
                 ),
             ),
         ),

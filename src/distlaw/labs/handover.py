@@ -36,6 +36,7 @@ from distlaw.labs.findings import (
     Table,
     above,
     all_of,
+    effect_series,
     every,
     minus,
     over_seeds,
@@ -304,15 +305,7 @@ def _chart(courses: list[Course]) -> Chart:
     panels = []
     for course in courses:
         effects = [over_seeds(list(losses.values())) for losses in course.losses.values()]
-        measured = Series(
-            name="measured",
-            x=np.array(list(course.losses)),
-            y=np.array([effect.value for effect in effects]),
-            low=np.array([effect.interval[0] for effect in effects]),
-            high=np.array([effect.interval[1] for effect in effects]),
-            kind="line-points",
-            colour=0,
-        )
+        measured = effect_series("measured", list(course.losses), effects, colour=0)
         shares = np.linspace(0, 1, 51)
         law = Series(
             name="law with one kappa",

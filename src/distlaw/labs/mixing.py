@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distlaw.charts import Axis, Chart, Guide, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, all_of, within
+from distlaw.charts import Axis, Chart, Guide, Panel
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, all_of, effect_series, within
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.trials import (
     Trial,
@@ -273,17 +273,7 @@ def _chart(pairs: Mapping[str, Pair]) -> Chart:
             who, _, teacher = name.partition(", ")
             if who == student:
                 over = [difference(losses, pair.alone) for losses in pair.losses.values()]
-                series.append(
-                    Series(
-                        name=teacher,
-                        x=np.array(list(pair.losses)),
-                        y=np.array([effect.value for effect in over]),
-                        low=np.array([effect.interval[0] for effect in over]),
-                        high=np.array([effect.interval[1] for effect in over]),
-                        kind="line-points",
-                        colour=teachers.index(teacher),
-                    )
-                )
+                series.append(effect_series(teacher, list(pair.losses), over, colour=teachers.index(teacher)))
         panels.append(
             Panel(
                 title=student,

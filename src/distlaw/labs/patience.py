@@ -26,6 +26,7 @@ from distlaw.labs.findings import (
     above,
     all_of,
     below,
+    effect_series,
     every,
     over_seeds,
 )
@@ -179,15 +180,7 @@ def _mean(losses: Mapping[int, float]) -> float:
 
 def _series(name: str, course: Course, colour: int | None, per_length: float = 1.0) -> Series:
     effects: list[Effect] = [over_seeds(list(losses.values())) for losses in course.values()]
-    return Series(
-        name=name,
-        x=np.array(list(course)) * per_length,
-        y=np.array([effect.value for effect in effects]),
-        low=np.array([effect.interval[0] for effect in effects]),
-        high=np.array([effect.interval[1] for effect in effects]),
-        kind="line-points",
-        colour=colour,
-    )
+    return effect_series(name, np.array(list(course)) * per_length, effects, colour=colour)
 
 
 def _chart(alone: Course, taught: Mapping[str, Course], teacher_loss: Mapping[str, float], few: Narrow) -> Chart:

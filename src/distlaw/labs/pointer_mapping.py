@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from distlaw.charts import Axis, Chart, Guide, Panel, Series, shades
 from distlaw.evidence.answer import LEVEL
 from distlaw.evidence.chance import t_quantile
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, all_of, over_seeds
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, all_of, effect_series, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.pointer_networks import TRIALS, Network, Trained, student, teacher, trained
 
@@ -224,16 +224,7 @@ def _chart(grid: Grid, at: Mapping[Network, Trained]) -> Chart:
     colours = dict(zip(grid.students, shades(len(grid.students)), strict=True))
 
     def curve(name: str, x: list[int], y: list[Array], colour: float | None) -> Series:
-        ends = [over_seeds(values) for values in y]
-        return Series(
-            name=name,
-            x=np.array(x, dtype=np.float64),
-            y=np.array([effect.value for effect in ends]),
-            low=np.array([effect.interval[0] for effect in ends]),
-            high=np.array([effect.interval[1] for effect in ends]),
-            kind="line-points",
-            colour=colour,
-        )
+        return effect_series(name, x, [over_seeds(values) for values in y], colour=colour)
 
     top, bottom = [], []
     for teachers, what, title in (

@@ -7,8 +7,8 @@ tokens.
 
 import numpy as np
 
-from distlaw.charts import Axis, Chart, Guide, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, every
+from distlaw.charts import Axis, Chart, Guide, Panel
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, effect_series, every
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.trials import Trial, by_seed, difference, scale, seeds_from, trials_of
 from distlaw.runs import format_quantity
@@ -52,17 +52,7 @@ def examine(bench: Bench) -> Findings:
         losses = {tau: by_seed(at[tau]) for tau in sorted(at)}
         over = {tau: difference(losses[tau], losses[1.0]) for tau in losses}
         parts |= {f"tau = {tau:g}, {name}": effect for tau, effect in over.items() if tau != 1.0}
-        series.append(
-            Series(
-                name=name,
-                x=np.array(list(losses)),
-                y=np.array([effect.value for effect in over.values()]),
-                low=np.array([effect.interval[0] for effect in over.values()]),
-                high=np.array([effect.interval[1] for effect in over.values()]),
-                kind="line-points",
-                colour=number,
-            )
-        )
+        series.append(effect_series(name, list(losses), over.values(), colour=number))
         for tau, effect in over.items():
             mean = float(np.mean(list(losses[tau].values())))
             rows.append((name, tau, mean, None if tau == 1.0 else effect.value, *_ends(effect, tau), len(losses[tau])))

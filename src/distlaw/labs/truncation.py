@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distlaw.charts import Axis, Chart, Guide, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, every, over_seeds
+from distlaw.charts import Axis, Chart, Guide, Panel
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, effect_series, every, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.predictions import predictions
 from distlaw.labs.trials import Trial, by_seed, difference, scale, seeds_from, trials_of
@@ -259,14 +259,11 @@ def _chart(costs: Costs, worths: Mapping[Offer, Worth], vocabulary: int) -> Char
         series = []
         for number, (name, belongs) in enumerate(kinds.items()):
             offers = sorted(filter(belongs, worths), key=lambda offer: worths[offer].kept)
-            found = [costs[offer, mixing] for offer in offers]
             series.append(
-                Series(
-                    name=name,
-                    x=np.array([worths[offer].bytes_a_token(offer, vocabulary) for offer in offers]),
-                    y=np.array([cost.value for cost in found]),
-                    low=np.array([cost.interval[0] for cost in found]),
-                    high=np.array([cost.interval[1] for cost in found]),
+                effect_series(
+                    name,
+                    [worths[offer].bytes_a_token(offer, vocabulary) for offer in offers],
+                    [costs[offer, mixing] for offer in offers],
                     kind="line-points" if len(offers) > 1 else "points",
                     colour=None if name == "dense" else number - 1,
                 )

@@ -12,10 +12,8 @@ the least of, and a dip must not be made by choosing.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from distlaw.charts import Axis, Chart, Guide, Panel, Series
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, below, over_seeds
+from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, below, effect_series, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.trials import Trial, by_seed, chosen_by_others, scale, seeds_from, trials_of
 from distlaw.runs import format_quantity
@@ -156,15 +154,7 @@ def _chart(losses: Mapping[Pair, Course], teacher_loss: Mapping[str, float], dip
     panels: dict[str, list[Series]] = {}
     for (name, N), course in losses.items():
         effects = [_over(at, teacher_loss[name]) for at in course.values()]
-        series = Series(
-            name=f"{format_quantity(N)} student",
-            x=np.array(list(course)),
-            y=np.array([effect.value for effect in effects]),
-            low=np.array([effect.interval[0] for effect in effects]),
-            high=np.array([effect.interval[1] for effect in effects]),
-            kind="line-points",
-            colour=sizes.index(N),
-        )
+        series = effect_series(f"{format_quantity(N)} student", list(course), effects, colour=sizes.index(N))
         panels.setdefault(f"{name} teacher", []).append(series)
     return Chart(
         name="weak-to-strong",

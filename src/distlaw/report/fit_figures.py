@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from distlaw.fit import Allocation, FitResult, Profile
 from distlaw.fit.compare import Report
 from distlaw.fit.isoflop import OK
-from distlaw.report.figures import tidy
+from distlaw.report.matplotlib_charts import tidy
+from distlaw.report.palette import NAMED
 from distlaw.runs import Runs, format_quantity
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 # Okabe and Ito's palette for names. What has an order (sizes, tokens, compute) runs along viridis, which keeps that
 # order for colour-blind readers and in grey; its end is too pale for lines.
-_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "0.6"
+_BLUE, _ORANGE, _GREY = NAMED[0], NAMED[3], "0.6"
 _PALEST = 0.85
 _MOST_CURVES = 16
 _MOST_LEVELS = 8

@@ -4,31 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distlaw.labs.files import Outcome
-from distlaw.labs.findings import Finding, Findings
+from distlaw.labs.findings import Finding
 from distlaw.labs.findings import Table as LabTable
 from distlaw.report.lab_tables import effect_text, number_text
 from distlaw.report.page import Page, Section, Table
-
-
-def lab_section(name: str, about: str, findings: Findings, *, command: str = "") -> Section:
-    """A lab as a section: verdicts, tables and charts.
-
-    Args:
-        name: The lab's.
-        about: Its claim, in a line.
-        findings: What it found.
-        command: What runs it again, for its charts.
-    """
-    return Section(
-        title=name,
-        text=(f"{about[:1].upper()}{about[1:]}.",),
-        points=findings.notes,
-        tables=(
-            _verdicts("Verdicts", [("", one) for one in findings.findings]),
-            *(_table(table) for table in findings.tables),
-        ),
-        charts=tuple(replace(chart, command=chart.command or command) for chart in findings.charts),
-    )
 
 
 def labs_page(outcomes: Sequence[Outcome], *, command: str = "") -> Page:
@@ -53,9 +32,21 @@ def labs_page(outcomes: Sequence[Outcome], *, command: str = "") -> Page:
         lead=(lead,),
         sections=(
             Section(title="Verdicts", tables=(_verdicts("Every claim", claims),)),
-            *(lab_section(o.lab, f"{o.about} ({o.source})", o.findings, command=o.command) for o in outcomes),
+            *map(_section, outcomes),
         ),
         command=command,
+    )
+
+
+def _section(outcome: Outcome) -> Section:
+    """A lab: its verdicts, tables and charts."""
+    found = outcome.findings
+    return Section(
+        title=outcome.lab,
+        text=(f"{outcome.about[:1].upper()}{outcome.about[1:]} ({outcome.source}).",),
+        points=found.notes,
+        tables=(_verdicts("Verdicts", [("", one) for one in found.findings]), *map(_table, found.tables)),
+        charts=tuple(replace(chart, command=chart.command or outcome.command) for chart in found.charts),
     )
 
 

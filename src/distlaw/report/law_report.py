@@ -62,7 +62,7 @@ def law_page(
         sections += _figures(student_law, scope, name=name, runs=runs, options=options)
     return Page(
         title=f"Scaling law {law.name}",
-        lead=(f"A {law.kind} law; {law.source}. Losses are in nats per token on {law.data}.",),
+        lead=(f"A {law.kind} law; {law.source}. Losses are in nats per token on its data ({law.data}).",),
         sections=tuple(sections),
         command=command,
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series
-from distlaw.report.figures import tidy
 from distlaw.report.palette import GREY, colour_of, field_colours, legend_rank, levels_of, markers
 
 if TYPE_CHECKING:
@@ -98,6 +97,12 @@ def _panel(axes: "Axes", panel: Panel, marks: dict[float | int | None, str]) -> 
         axes.set_title(panel.title, loc="left", fontsize=10, parse_math=False)
     if panel.field is None:
         tidy(axes)
+
+
+def tidy(axes: "Axes") -> None:
+    """Axes in this package's style."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
 
 
 def _style(one: Series, marks: dict[float | int | None, str]) -> dict[str, Any]:

@@ -1,15 +1,16 @@
-"""Charts of the page beyond the paper's figures: one student's plan, and a law around one student."""
+"""Charts beyond the paper's figures: one student's plan, leads of several students, and a law around one student."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series
-from distlaw.laws import PublishedLaw
-from distlaw.plan import SUPERVISED, BudgetGrid, Crossover, OptionUncertainty, Plan, TeacherGrid
+from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series, shades
+from distlaw.laws import PublishedLaw, StudentLaw
+from distlaw.plan import BudgetGrid, Crossover, OptionUncertainty, Plan, TeacherGrid, budget_grid
 from distlaw.plan.crossover import CROSSES
-from distlaw.report.paper.compute_optimal import OPTION_STYLE
+from distlaw.report.palette import OPTION_STYLE
+from distlaw.report.paper.compute_optimal import option_lines
 from distlaw.runs import format_quantity
 
 Array = NDArray[np.float64]
@@ -22,6 +23,22 @@ _PARTS = {
 }
 _COMPUTE = Axis(label="total compute, FLOPs", scale="log")
 _BEYOND = "beyond the fitted runs"
+_EITHER_SIDE, _POINTS = 300.0, 61  # of a plan's compute: how far charts reach, and by how many budgets
+
+
+def budgets_around(law: StudentLaw, plan: Plan) -> BudgetGrid:
+    """The plan's student over budgets on either side of its compute, all else as in the plan."""
+    problem = plan.problem
+    centre = problem.compute or plan.best.flops.total
+    compute = np.geomspace(centre / _EITHER_SIDE, centre * _EITHER_SIDE, _POINTS)
+    return budget_grid(
+        law,
+        problem.student_params,
+        compute,
+        scenarios=problem.scenarios,
+        bounds=problem.bounds,
+        costs=problem.costs,
+    )
 
 
 def loss_chart(grid: BudgetGrid, plan: Plan, *, intervals: Mapping[str, OptionUncertainty] | None = None) -> Chart:
@@ -32,15 +49,13 @@ def loss_chart(grid: BudgetGrid, plan: Plan, *, intervals: Mapping[str, OptionUn
         plan: Its plan.
         intervals: Of the plan's losses.
     """
-    lines, points = [], []
-    for name, optimum in ({SUPERVISED: grid.supervised} | grid.distilled).items():
-        (kind, colour), option = OPTION_STYLE[name], plan[name]
-        lines.append(Series(name=name, x=grid.compute, y=optimum.student_loss[0], kind=kind, colour=colour))
-        if option.feasible:
-            one = None if intervals is None else intervals.get(name)
+    lines, points = list(option_lines(grid)), []
+    for line in lines:
+        if (option := plan[line.name]).feasible:
+            one = None if intervals is None else intervals.get(line.name)
             low, high = (None, None) if one is None else (np.array([end]) for end in one.student_loss)
             x, y = np.array([option.flops.total]), np.array([option.student_loss])
-            points.append(Series(name="", x=x, y=y, low=low, high=high, kind="points", colour=colour))
+            points.append(Series(name="", x=x, y=y, low=low, high=high, kind="points", colour=line.colour))
     guides = _budget(plan, "your budget")
     if plan.problem.target_loss is not None:
         guides = (Guide(axis="y", at=plan.problem.target_loss, name="your target"),)
@@ -71,6 +86,33 @@ def gain_chart(grid: BudgetGrid, plan: Plan) -> Chart:
         guides=guides,
     )
     return Chart(name="gain", title="What distilling gains at equal compute", panels=(panel,))
+
+
+def lead_chart(grids: Sequence[BudgetGrid]) -> Chart:
+    """Nats by which distillation is ahead of supervised training at equal compute, a panel for each scenario.
+
+    Args:
+        grids: A student each, over the same budgets.
+    """
+    sizes, colours = [grid.student_params[0] for grid in grids], shades(len(grids))
+    leads = {name: [grid.lead(name)[0] for grid in grids] for name in grids[0].distilled}
+    low, high = (float(end(np.array(list(leads.values())), initial=0.0)) for end in (np.nanmin, np.nanmax))
+    margin = 0.05 * (high - low)
+    y = Axis(label="lead of distillation, nats per token", limits=(low - margin, high + margin) if margin else None)
+    panels = tuple(
+        Panel(
+            title=name,
+            x=_COMPUTE,
+            y=y,
+            series=tuple(
+                Series(name=f"{format_quantity(N)} student", x=grid.compute, y=lead, colour=colour)
+                for N, grid, lead, colour in zip(sizes, grids, own, colours, strict=True)
+            ),
+            guides=(Guide(axis="y", at=0.0),),
+        )
+        for name, own in leads.items()
+    )
+    return Chart(name="lead-against-compute", title="Lead of distillation at equal compute", panels=panels, columns=2)
 
 
 def spending_chart(grid: BudgetGrid, plan: Plan, scenario: str) -> Chart:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from distlaw.charts import Chart, Field, Guide, Series
+from distlaw.charts import Chart, Field, Guide, Kind, Series
+from distlaw.plan import SUPERVISED
 
 NAMED = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 VIRIDIS = (
@@ -39,6 +40,14 @@ DIVERGING = (
 )
 GREY = "#808080"  # guides; on white and on black
 INK, PALE_INK = "#000000", "#e8e8e8"
+OPTION_STYLE: dict[str, tuple[Kind, int | None]] = {
+    SUPERVISED: ("line", None),
+    "best-case": ("dotted", 2),
+    "teacher-inference": ("dashed", 0),
+    "teacher-pretraining": ("dashdot", 1),
+    "teacher-pretraining-and-inference": ("longdashdot", 3),
+}
+"""Dash and colour of every way to make a student."""
 MARKERS = ("circle", "square", "triangle", "diamond", "triangle-down", "plus", "star", "cross")
 
 # Ends of viridis that lines can be seen in: its end is too pale on white, its beginning too dark on black.

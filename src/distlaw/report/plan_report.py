@@ -3,19 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from distlaw.costs import Bill
 from distlaw.laws import StudentLaw
-from distlaw.plan import SITUATIONS, OptionUncertainty, Plan, Verdict, budget_grid, confidence_sentences
+from distlaw.plan import SITUATIONS, OptionUncertainty, Plan, Verdict, confidence_sentences
 from distlaw.plan.verdict import distilling_wins
 from distlaw.report.page import Page, Section, table_of
-from distlaw.report.page_charts import loss_chart, spending_chart
+from distlaw.report.page_charts import budgets_around, loss_chart, spending_chart
 from distlaw.report.tables import plan_table
 from distlaw.runs import format_quantity
-
-_EITHER_SIDE = 300.0  # of the plan's compute, how far the charts reach
-_POINTS = 61
 
 
 def plan_page(
@@ -42,15 +37,7 @@ def plan_page(
         command: What writes the report, and so each of its charts.
     """
     problem = plan.problem
-    centre = problem.compute or plan.best.flops.total
-    grid = budget_grid(
-        law,
-        problem.student_params,
-        np.geomspace(centre / _EITHER_SIDE, centre * _EITHER_SIDE, _POINTS),
-        scenarios=problem.scenarios,
-        bounds=problem.bounds,
-        costs=problem.costs,
-    )
+    grid = budgets_around(law, plan)
     both = problem.scenarios[-1].name
     sentences = [f"{text[0].upper()}{text[1:]}" for text in verdict.sentences]
     sections = [

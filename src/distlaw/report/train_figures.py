@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distlaw.report.figures import tidy
+from distlaw.report.matplotlib_charts import tidy
+from distlaw.report.palette import NAMED
 from distlaw.runs import one_line
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PALEST = 0.85  # the end of viridis is too pale for lines
 _LEAST_RANGE = 4.0  # of an axis, top over bottom: what is flat shall look flat
-_POINT, _GAP = "#0072B2", "#D55E00"  # of Okabe and Ito's palette
+_POINT, _GAP = NAMED[0], NAMED[3]
 _LARGEST = 420.0  # marker of a bin that holds every token, square points
 _PANELS_A_ROW = 4
 _LONGEST = 36  # name over a panel

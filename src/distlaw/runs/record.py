@@ -148,7 +148,7 @@ def read_runs(path: Path) -> Runs:
     Raises:
         ValueError: See `read_table`; or a column holds bits, or a row contradicts itself.
     """
-    table = read_table(path, RUN_COLUMNS, why_refused=_why_bits)
+    table = read_table(path, RUN_COLUMNS, why_refused=why_bits)
     numbers = {column.name: table.numbers(column.name) for column in RUN_COLUMNS if column.name != "group"}
     try:
         return Runs(**numbers, group=np.array(table.text("group"), dtype=object))
@@ -227,14 +227,24 @@ def _contradictions(runs: Runs) -> list[str]:
     ]
 
 
-def _why_bits(name: str) -> str | None:
-    """Why a column is refused whose name says that its losses are in bits."""
+def why_bits(name: str) -> str | None:
+    """Why a column is refused whose name says that its losses are in bits; None where it says no such thing.
+
+    >>> [why_bits(name) is None for name in ("loss", "loss_bits", "bpb")]
+    [True, False, False]
+
+    Args:
+        name: Of a column, as the table has it.
+    """
     if not re.search(r"_bits$|bits_per_(?:token|byte)$|bpb$", name.strip(), re.IGNORECASE):
         return None
     return (
         f"column '{one_line(name, 60)}' is in bits; losses here are nats per token: multiply bits per token by"
         " ln 2 = 0.6931, and rename or drop the column"
     )
+
+
+_why_bits = why_bits  # its name until `apps/web/fit_work.py` uses the public one
 
 
 def _repeated(runs: Runs) -> list[str]:

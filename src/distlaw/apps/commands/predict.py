@@ -117,7 +117,7 @@ def _teacher_loss(
             loss_from_bits_per_byte(bits_per_byte, bytes_per_token),
             "from bits per byte: assumes the teacher does as well through the law's tokenizer as its own",
         )
-    return loss, None if loss is None else f"as given: must be nats per token on {found.data}"
+    return loss, None if loss is None else f"as given: must be in nats per token on the law's data ({found.data})"
 
 
 def _interval(

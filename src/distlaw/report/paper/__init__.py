@@ -9,7 +9,6 @@ from typing import Literal
 from distlaw.charts import Chart
 from distlaw.laws import StudentLaw
 from distlaw.report.paper.compute_optimal import (
-    OPTION_STYLE,
     allocation,
     best_teacher,
     configuration,
@@ -23,7 +22,7 @@ from distlaw.report.paper.ratios import compute_ratios, data_ratios
 from distlaw.report.paper.scope import Scope
 from distlaw.runs import Runs
 
-__all__ = ["FIGURES", "OPTION_STYLE", "PaperFigure", "Scope", "paper_figure"]
+__all__ = ["FIGURES", "PaperFigure", "Scope", "paper_figure"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,19 +9,11 @@ from distlaw.charts import Axis, Chart, Guide, Kind, Panel, Series, shades
 from distlaw.costs import SCENARIOS
 from distlaw.laws import StudentLaw
 from distlaw.plan import SUPERVISED, BudgetGrid, Optimum, budget_grid, compute_crossovers
+from distlaw.report.palette import OPTION_STYLE
 from distlaw.report.paper.scope import Scope
 from distlaw.runs import format_quantity
 
 Array = NDArray[np.float64]
-
-OPTION_STYLE: dict[str, tuple[Kind, int | None]] = {
-    SUPERVISED: ("line", None),
-    "best-case": ("dotted", 2),
-    "teacher-inference": ("dashed", 0),
-    "teacher-pretraining": ("dashdot", 1),
-    "teacher-pretraining-and-inference": ("longdashdot", 3),
-}
-"""Dash and colour of every way to make a student."""
 
 _BOTH = "teacher-pretraining-and-inference"
 _PARTS = {
@@ -69,7 +61,7 @@ def loss_over_compute(law: StudentLaw, scope: Scope) -> Chart:
                 x=_COMPUTE,
                 y=_LOSS,
                 title=f"{format_quantity(N)} student",
-                series=(*_options(grid, i), *overtaken),
+                series=(*option_lines(grid, i), *overtaken),
             )
         )
     return Chart(
@@ -222,8 +214,8 @@ def _grid(law: StudentLaw, scope: Scope, sizes: Array, *scenarios: str) -> Budge
     return budget_grid(law, sizes, scope.budgets(), scenarios=chosen, bounds=scope.bounds, costs=scope.costs)
 
 
-def _options(grid: BudgetGrid, i: int) -> Iterator[Series]:
-    """Losses of one size in every option."""
+def option_lines(grid: BudgetGrid, i: int = 0) -> Iterator[Series]:
+    """Losses of the student at position i over compute, a line for every way to make it."""
     for name, optimum in ({SUPERVISED: grid.supervised} | grid.distilled).items():
         kind, colour = OPTION_STYLE[name]
         yield Series(name=name, x=grid.compute, y=optimum.student_loss[i], kind=kind, colour=colour)
