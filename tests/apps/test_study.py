@@ -113,6 +113,13 @@ def test_mistakes_are_said_on_one_line(command, tmp_path, finished):
 
 
 @pytest.mark.slow
+def test_a_store_that_does_not_answer_is_said_on_one_line(command):
+    pytest.importorskip("aiohttp")
+    status, _, err = command("status", "http://127.0.0.1:9/study")
+    assert status == 2
+    assert re.fullmatch(r"distlaw: error: .*127\.0\.0\.1.*\n", err)
+
+
 def test_a_report_of_a_table(command, tmp_path):
     from distlaw.laws import published
 

@@ -1,3 +1,4 @@
+import re
 import threading
 from pathlib import Path
 
@@ -83,3 +84,27 @@ def test_what_cannot_be_opened_or_written_is_named(tmp_path):
 def test_a_relative_folder_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Store("study").local == Path(tmp_path) / "study"
+
+
+def test_a_file_system_that_fails_in_its_own_words_is_a_message():
+    import fsspec
+
+    class Broken(fsspec.AbstractFileSystem):
+        protocol = "broken"
+
+        def fail(self, *_words, **_named):
+            class Refused(Exception):
+                pass
+
+            raise Refused("403, message='Forbidden'\n")
+
+        cat_file = pipe_file = ls = fail
+
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    store = Store("broken://host/study")
+    why = re.escape("'broken://host/study/records' does not answer (403, message='Forbidden')")
+    with pytest.raises(OSError, match=why):
+        store.names("records")
+    for ask in (lambda: store.read("a"), lambda: store.write("a", b""), lambda: store.create("a", b"")):
+        with pytest.raises(OSError, match="study/a' does not answer"):
+            ask()

@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has left, as `| head` does; nothing to say and nobody to say it to
         return 0
+    except OSError as error:  # a disk that is full, a store that does not answer
+        print(f"distlaw: error: {one_line(error, 1000)}", file=sys.stderr)
+        return 2
     return status if isinstance(status, int) else 0
 
 

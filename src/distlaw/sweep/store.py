@@ -7,6 +7,8 @@ there is no server, no lock and no clock that all would have to share.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,14 @@ class Store:
         self.local = Path(self._root) if type(self._fs).__name__ == "LocalFileSystem" else None
 
     def read(self, name: str) -> bytes | None:
-        """Content of a file; None if it is not there."""
+        """Content of a file; None if it is not there.
+
+        Raises:
+            OSError: The store does not answer, which says nothing about the file.
+        """
         try:
-            return (self.local / name).read_bytes() if self.local else self._fs.cat_file(self._path(name))
+            with self._asking(name):
+                return (self.local / name).read_bytes() if self.local else self._fs.cat_file(self._path(name))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -45,7 +52,8 @@ class Store:
             ValueError: It cannot be written.
         """
         if self.local is None:
-            self._fs.pipe_file(self._path(name), content)
+            with self._asking(name):
+                self._fs.pipe_file(self._path(name), content)
             return
         self._make(self.local / name)
         with written_whole(self.local / name) as temporary:
@@ -59,7 +67,8 @@ class Store:
         """
         if self.local is None:
             try:
-                self._fs.pipe_file(self._path(name), content, mode="create")
+                with self._asking(name):
+                    self._fs.pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
                 return False
             return True
@@ -80,13 +89,18 @@ class Store:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, in order; none if it is not there."""
+        """Names of the files in a folder, in order; none if it is not there.
+
+        Raises:
+            OSError: The store does not answer, which says nothing about the file.
+        """
         try:
-            if self.local:
-                found = (entry.name for entry in os.scandir(self.local / folder))
-            else:
-                found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(self._path(folder), detail=False))
-            return sorted(name for name in found if not name.startswith("."))
+            with self._asking(folder):
+                if self.local:
+                    found = (entry.name for entry in os.scandir(self.local / folder))
+                else:
+                    found = (str(path).rsplit("/", 1)[-1] for path in self._fs.ls(self._path(folder), detail=False))
+                return sorted(name for name in found if not name.startswith("."))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -142,6 +156,16 @@ class Store:
     def free_bytes(self) -> float:
         """Room left on the disk; infinite where nobody knows."""
         return float(shutil.disk_usage(self.local).free) if self.local and self.local.exists() else float("inf")
+
+    @contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        """File systems behind URLs have errors of their own: they are said as those of a file system."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(f"'{one_line(self.url)}/{name}' does not answer ({one_line(error, 200)})") from error
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -73,6 +73,24 @@ def test_a_finished_study_is_read_from_its_table(found, studies):
     assert "48 runs" in str(runs_shown(runs))
 
 
+def test_its_report_is_shown_in_words(studies, tmp_path):
+    import shutil
+
+    shutil.copytree(studies / "nested", tmp_path / "nested")
+    found = Studies([tmp_path])
+    place = found.find(f"{tmp_path.name}/nested/done")
+    assert found.report(place) is None
+    file = place.path / "report.md"
+    file.write_text("# Study\n\nSee [its runs](runs.csv).\n\n![Losses](losses.png)\n")
+    assert found.report(place) == "# Study\n\nSee its runs.\n\n\n"
+    file.write_text("x" * 300_001)
+    assert found.report(place) is None
+    file.unlink()
+    file.symlink_to(tmp_path.parent / "elsewhere.md")
+    (tmp_path.parent / "elsewhere.md").write_text("secret")
+    assert found.report(place) is None
+
+
 def test_runs_are_filtered_and_sorted(found, studies):
     runs = found.runs(found.find(at(studies, "live")))
 

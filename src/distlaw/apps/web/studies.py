@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from distlaw.sweep.lease import Watch
 from distlaw.sweep.status import INDEX, RECORDS, Status, status
 from distlaw.sweep.store import Store
 
-TABLE, JOBS, METRICS = "runs.csv", "jobs", "metrics.jsonl"
+TABLE, REPORT, JOBS, METRICS = "runs.csv", "report.md", "jobs", "metrics.jsonl"
 _DEPTH, _MOST_PLACES, _MOST_ENTRIES = 3, 200, 5000
 _MOST_RECORDS = 5000
-_MOST_FILE, _MOST_METRICS = 8_000_000, 40_000_000
+_MOST_FILE, _MOST_METRICS, _MOST_REPORT = 8_000_000, 40_000_000, 300_000
 _MOST_POINTS = 400
 
 
@@ -209,8 +210,18 @@ class Studies:
             return read_outcome(place.path)
         except ValueError as error:
             raise ValueError(str(error).replace(str(place.path), one_line(place.key, 80))) from None
-        except RecursionError:
-            raise ValueError(f"'{one_line(place.key, 80)}' is no lab's findings (it is nested too deeply)") from None
+
+    def report(self, place: Place) -> str | None:
+        """The report that `distlaw study report` wrote there, as Markdown; None where there is none, or too long a one.
+
+        Without its pictures, whose files the page does not serve, and its links, which lead to files as well.
+        """
+        path = place.path / REPORT
+        if not _readable(path, place.path, _MOST_REPORT):
+            return None
+        text = path.read_text(encoding="utf-8", errors="replace")
+        text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
+        return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
     def _of(self, place: Place) -> _Seen:
         with self._lock:
