@@ -584,6 +584,11 @@ def test_crossover_moves_with_margin_and_sharing(ok_json):
     assert at("best-case", "--students", "100") == at("best-case")
 
 
+def test_crossover_sizes_with_commas_or_given_again_are_the_same(ok_json):
+    commas, again = (["1B,3B"], ["1B", "--student-params", "3B"])
+    assert ok_json("crossover", "--student-params", *commas) == ok_json("crossover", "--student-params", *again)
+
+
 def test_crossover_that_does_not_exist_is_null(ok, ok_json):
     words = ("crossover", "--student-params", "1B", "--margin", "100")
     student = ok_json(*words)["students"][0]

@@ -65,7 +65,7 @@ def _zero_or_quantity(_type: Any, tokens: Sequence[cyclopts.Token]) -> float:  #
 
 
 def _model_sizes(_type: Any, tokens: Sequence[cyclopts.Token]) -> tuple[Size, ...]:  # noqa: ANN401
-    return tuple(read_size(part) for part in tokens[0].value.split(","))
+    return tuple(read_size(part) for token in tokens for part in token.value.split(","))
 
 
 WholeNumber = Annotated[int, Parameter(converter=_whole_number, n_tokens=1, accepts_keys=False)]
