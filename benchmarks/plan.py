@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from distlaw.costs import PAPER_FAMILY, SCENARIOS, Scenario
-from distlaw.laws import DistillationLaw, published
-from distlaw.plan import Problem, distilled_optimum, solve
+from distlaw.laws import DistillationLaw, PeakedTokensLaw, map_coefficients, published
+from distlaw.plan import Problem, distilled_optimum, plan_uncertainty, solve
 
 F = PAPER_FAMILY.forward_flops
 STARTS = 16
@@ -104,6 +105,7 @@ def waits(law: DistillationLaw) -> None:
     started = time.perf_counter()
     distilled_optimum(law, size_map, teacher_logits=1, teacher_pretraining=1, compute=compute_map)
     print(f"64 x 64 map of teacher-pretraining-and-inference: {time.perf_counter() - started:.2f} s")
+    under_resamples(problem)
     command = [
         str(Path(sys.executable).with_name("distlaw")),
         *("plan", "--student-params", "1B", "--compute", "1e22", "--law", "busbridge2025"),
@@ -116,6 +118,24 @@ def waits(law: DistillationLaw) -> None:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         print(f"`distlaw plan{' --json' if flags else ''}`, cold: {np.median(seconds):.2f} s of CPU")
+
+
+def under_resamples(problem: Problem) -> None:
+    """A plan under 200 resamples of a fit, at once against one after another."""
+    law = published("busbridge2025-peaked").law
+    assert isinstance(law, PeakedTokensLaw)
+    near = np.random.default_rng(0).lognormal(0, 0.05, 200)
+    draws = replace(law, kappa=law.kappa * near, supervised=replace(law.supervised, B=law.supervised.B * near[::-1]))
+    one_by_one = [map_coefficients(draws, lambda values, i=i: float(values[i])) for i in range(200)]
+    started = time.process_time()
+    plan_uncertainty(draws, problem)
+    together = time.process_time() - started
+    started = time.process_time()
+    for one in one_by_one:
+        solve(one, problem)
+    apart = time.process_time() - started
+    said = f"{together:.2f} s of CPU at once, {apart:.2f} s one after another ({apart / together:.1f})"
+    print(f"five options under 200 resamples: {said}")
 
 
 def main() -> None:
