@@ -31,9 +31,14 @@ def plain(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
+def json_text(result: Mapping[str, Any]) -> str:
+    """One JSON object."""
+    return json.dumps(plain(result), indent=2, ensure_ascii=False)
+
+
 def print_json(result: Mapping[str, Any]) -> None:
     """Print one JSON object."""
-    print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+    print(json_text(result))
 
 
 def console() -> "Console":

@@ -244,9 +244,6 @@ def why_bits(name: str) -> str | None:
     )
 
 
-_why_bits = why_bits  # its name until `apps/web/fit_work.py` uses the public one
-
-
 def _repeated(runs: Runs) -> list[str]:
     """Runs that stand twice: identical ones, and those of one study that the same seed gave different losses."""
     setting = _same(runs.student_params, runs.student_tokens, *(getattr(runs, name) for name in _TEACHER), runs.seed)

@@ -33,6 +33,18 @@ def runs_of_law(seeds: int = 1) -> Runs:
     )
 
 
+REPORT = """# A study
+
+See [its runs](runs.csv). <img src="x" onerror="document.title = 'run'">
+
+| form | error |
+|---|---:|
+| eq. 8 | 1 % |
+
+![Losses](losses.png)
+"""
+
+
 @pytest.fixture(scope="session")
 def table(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("tables") / "runs.csv"
@@ -74,6 +86,7 @@ def studies(tmp_path_factory, table) -> Path:
     done = root / "nested" / "done"
     done.mkdir(parents=True)
     (done / "runs.csv").write_bytes(table.read_bytes())
+    (done / "report.md").write_text(REPORT)
     lab = root / "labs" / "patience"
     lab.mkdir(parents=True)
     chart = Chart(

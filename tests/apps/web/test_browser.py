@@ -274,6 +274,18 @@ def test_a_study_is_followed(visit, studies):
     page.wait_for_selector("#study-lab .trace")
 
 
+def test_a_finished_study_says_what_its_runs_say(visit, studies):
+    page = visit.open("/study?" + StudyQuestion(study=f"{studies.name}/nested/done").to_query())
+    page.click("#study-report summary")
+    page.wait_for_selector("#study-report td >> text=eq. 8")
+    assert page.locator("#study-report img, #study-report a").count() == 0
+    page.wait_for_timeout(3500)  # the page looks again
+    assert page.locator("#study-report td").first.is_visible()
+    page.select_option("#study-study", f"{studies.name}/live")
+    visit.answer("3 of 4")
+    page.wait_for_selector("#study-report summary", state="detached")
+
+
 CONTRASTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const parts = (colour) => {

@@ -10,6 +10,7 @@ from distlaw.apps.web.fit_question import FitQuestion
 from distlaw.apps.web.law_question import LawQuestion
 from distlaw.apps.web.plan_question import PlanQuestion
 from distlaw.apps.web.serving import guard
+from distlaw.apps.web.site import Site
 from distlaw.apps.web.study_question import StudyQuestion
 
 HERE = "http://127.0.0.1:8050"
@@ -138,6 +139,31 @@ def test_no_answer_is_a_message_and_the_address_stays_what_was_asked(browser):
     assert drawn["plan-loss.figure"]["data"] == []
 
 
+def test_a_plan_with_a_bad_teacher_says_so_and_where_it_would_be_saved(browser):
+    found = browser.ask("plan-answer.children", inputs("plan", PlanQuestion(teacher=(("mine", "big", "2", ""),))))
+    says = "Own teachers, row 1: 'big' is not a number"
+    assert says in words(found["plan-teachers.children"])
+    asked = {"plan-query.data": found["plan-query.data"], "plan-json.n_clicks": 1}
+    saved = browser.ask("plan-file.data", asked, triggered="plan-json.n_clicks")
+    assert "plan-file.data" not in saved
+    assert says in words(saved["plan-save-said.children"])
+    assert saved["also"] == {}
+    asked |= {"plan-options-csv.n_clicks": 1}
+    saved = browser.ask("plan-file.data", asked, triggered="plan-options-csv.n_clicks")
+    assert saved["plan-file.data"]["filename"] == "plan.csv"
+    assert saved["plan-save-said.children"] is None
+
+
+@pytest.mark.parametrize("tab", ["plan", "law"])
+def test_a_button_that_has_only_appeared_saves_nothing(browser, tab):
+    asked = {f"{tab}-query.data": {"query": "", "ok": True}}
+    for clicks, saves in ((None, False), (1, True)):
+        found = browser.ask(
+            f"{tab}-file.data", asked | {f"{tab}-json.n_clicks": clicks}, triggered=f"{tab}-json.n_clicks"
+        )
+        assert (f"{tab}-file.data" in found) == saves
+
+
 @pytest.mark.parametrize("law", ["nobody2030", "file:broken.json", "own:mine.json", "hoffmann2022", "file:../x.json"])
 def test_a_law_that_cannot_be_had_is_a_message_on_both_tabs(browser, law):
     found = browser.ask("plan-answer.children", inputs("plan", PlanQuestion(law=law)))
@@ -209,7 +235,7 @@ def fit_inputs(question):
     return values | {"fit-table.data": question.table, "fit-columns-said.data": question.columns}
 
 
-def test_a_fit_from_the_table_to_the_law(app, table):
+def test_a_fit_from_the_table_to_the_law(app, site, table):
     mine, theirs = Browser(app), Browser(app)
     found = mine.ask("fit-said.children", {"fit-upload.value": file_of(table)})
     key = found["fit-table.data"]
@@ -227,7 +253,9 @@ def test_a_fit_from_the_table_to_the_law(app, table):
     assert FitQuestion.from_query(asked["query"]) == (question, [])
 
     stranger = theirs.ask("fit-checked.children", fit_inputs(question))
-    assert "dropped in another session" in str(stranger["fit-checked.children"])
+    assert words(stranger["fit-checked.children"]) == (
+        "This link's table was dropped in another session, or too long ago; drop it again"
+    )
 
     begun = {"fit-query.data": asked, "fit-begin.n_clicks": 1}
     state = mine.ask("fit-progress.children", begun, triggered="fit-begin.n_clicks")
@@ -246,6 +274,13 @@ def test_a_fit_from_the_table_to_the_law(app, table):
     assert "No answer" not in str(mine.ask("plan-answer.children", plan)["plan-answer.children"])
     file = mine.ask("fit-file.data", {"fit-query.data": asked, "fit-law.n_clicks": 1}, triggered="fit-law.n_clicks")
     assert '"format": "distlaw-law-1"' in file["fit-file.data"]["content"]
+
+    session = site.shelf.find(cookie.value)
+    assert session is not None
+    session.tables.clear()
+    shown = mine.ask("fit-result.children", {"fit-query.data": asked})
+    assert "drop it again" in words(shown["fit-result.children"])
+    assert "kappa" in str(shown["fit-result.children"])
 
 
 def test_a_fit_is_cancelled(browser, table):
@@ -281,6 +316,18 @@ def test_a_study_and_its_runs(browser, studies):
     assert len(browser.ask("study-curves.figure", seen)["study-curves.figure"]["data"]) == 2
     file = browser.ask("study-file.data", seen | {"study-table-csv.n_clicks": 1}, triggered="study-table-csv.n_clicks")
     assert file["study-file.data"]["content"].count("\n") == 3
+
+
+def test_a_study_whose_table_is_broken_is_a_message_and_saves_nothing(tmp_path):
+    (tmp_path / "runs.csv").write_text("a,b\n1,2\n")
+    site = Site.of(studies=[tmp_path])
+    app = make_app(site)
+    guard(app, loopback=True)
+    asked = {"study-query.data": {"query": f"study={tmp_path.name}", "ok": True}, "study-table-csv.n_clicks": 1}
+    assert "missing column" in words(Browser(app).ask("study-table.children", asked)["study-table.children"])
+    saved = Browser(app).ask("study-file.data", asked, triggered="study-table-csv.n_clicks")
+    assert saved == {"also": {}}
+    site.close()
 
 
 def test_a_lab_is_shown_and_a_study_that_is_not_there_is_a_message(browser, studies):

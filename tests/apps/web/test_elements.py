@@ -14,7 +14,13 @@ def test_cells_are_numbers_to_four_digits_or_what_they_are():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("compute 1 is small", "Compute 1 is small"), ("a.csv: bad", "a.csv: bad"), ("", "")]
+    ("text", "shown"),
+    [
+        ("compute 1 is small", "Compute 1 is small"),
+        ("my-a.csv: bad", "my-a.csv: bad"),
+        ("", ""),
+        ("hold-out 'x'", "Hold-out 'x'"),
+    ],
 )
 def test_a_sentence_has_a_capital_unless_it_begins_with_a_name(text, shown):
     assert sentence(text) == shown

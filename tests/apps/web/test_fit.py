@@ -11,6 +11,7 @@ import pytest
 
 from distlaw.apps.cli import main
 from distlaw.apps.web import fit_work
+from distlaw.apps.web.elements import sentence
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
 from distlaw.apps.web.fit_view import problems_shown
 from distlaw.apps.web.fit_work import MOST_ROWS, check, fit, look
@@ -112,6 +113,39 @@ def test_formulas_are_text_and_bad_rows_are_named(tmp_path):
         assert row in shown
 
 
+@pytest.mark.parametrize(
+    ("rows", "file", "said"),
+    [
+        (
+            "1e8,1e9,x,\n1e8,1e9,a; b,\n",
+            "a; b: c.csv",
+            ["row 1, column loss: 'x'", "row 2, column loss: 'a; b'"],
+        ),
+        ("1e8,1e9,3,2e9\n1e8,1e9,3,3e9\n", "t.csv", ["row 1: teacher_params is given", "row 2: teacher_params"]),
+        ("1e8,1e9,x,\n" * 7, "t.csv", [f"row {number}" for number in range(1, 6)] + ["and 2 more"]),
+    ],
+)
+def test_each_bad_row_has_a_line_under_the_name_of_the_table(tmp_path, rows, file, said):
+    path = write(tmp_path, "N,D,loss,teacher_params\n" + rows)
+    with pytest.raises(ValueError, match="row 1") as raised:
+        check(path, file, ("N", "D", "loss", "teacher_params"), {}, tell)
+    [shown] = problems_shown(str(raised.value))
+    head, listed = shown.children
+    assert head.children == f"{file} has rows that cannot be used:"
+    lines = [item.children for item in listed.children]
+    assert len(lines) == len(said)
+    for line, begins in zip(lines, said, strict=True):
+        assert line.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    "text", ["this link's table was dropped too long ago; drop it again", "t.csv: 9 rows; at most 3 are read"]
+)
+def test_what_is_not_about_rows_is_one_sentence(text):
+    [shown] = problems_shown(text)
+    assert [part.children for part in shown.children] == [sentence(text)]
+
+
 def test_columns_can_be_named_by_the_user(tmp_path, table):
     lines = table.read_text().splitlines()
     path = write(tmp_path, "\n".join(["size,D,final,guide", *lines[1:]]))
@@ -154,8 +188,9 @@ def test_the_command_line_gives_the_same_fit(table, tmp_path, monkeypatch, capsy
     (tmp_path / "runs.csv").write_bytes(table.read_bytes())
     assert main([*shlex.split(QUESTION.command("runs.csv"))[1:], "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    for name in ("coefficients", "intervals", "objective", "status", "train", "holdout", "fingerprint"):
-        assert found.content[name] == printed[name], name
+    assert printed.pop("law_file") == "law.json"
+    assert found.content.pop("law_file") is None
+    assert found.content == printed
     mine, theirs = json.loads(found.law or ""), json.loads((tmp_path / "law.json").read_text())
     assert mine.pop("name") == "runs"
     assert theirs.pop("name") == "law"

@@ -1,9 +1,8 @@
 """`distlaw fit`: a law from a table of runs."""
 
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -68,7 +67,8 @@ def fit(
         data: What text and tokenizer the losses are on, for the law file.
         json: Print JSON.
     """
-    from distlaw.fit import NOT_CONVERGED, Caution, FitSpec, find_law, fit_law, holdout_mask, score, write_law
+    from distlaw.apps.fit_run import NotConvergedError, run_fit
+    from distlaw.fit import FitSpec, find_law
     from distlaw.runs import read_runs
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
@@ -93,66 +93,30 @@ def fit(
         seed=seed,
     )
     runs = read_runs(table)
-    kept_out = holdout_mask(runs, holdout) if holdout is not None else None
-    fitted_on = runs if kept_out is None else runs.select(~kept_out)
-    supervised: SupervisedLaw | None = None
-    cautions: list[Caution] = []
-    if kind == "distillation" and supervised_law == "first":
-        first = fit_law(fitted_on, replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0))
-        if first.status == NOT_CONVERGED:
-            print("distlaw: the supervised law under it did not converge: no start came to rest", file=sys.stderr)
-            return 1
-        supervised = first.law if isinstance(first.law, SupervisedLaw) else None
-        text = "intervals take the supervised law as exact, though it was fitted to the same table: joint does not"
-        cautions += [*first.warnings, Caution("law-taken-as-exact", text)]
-    elif kind == "distillation" and not spec.joint:
-        supervised = find_law(supervised_law).supervised
-    with progress_bar("resamples", bootstrap > 0) as report:
-        result = fit_law(fitted_on, spec, supervised=supervised, progress=report)
-    cautions += result.warnings
-    ok = result.status != NOT_CONVERGED
-    held = None
-    if ok and kept_out is not None:
-        held = score(result, runs.select(kept_out & (runs.distilled == (kind == "distillation"))))
-    if ok and figure is not None:
+    rests_on: SupervisedLaw | Literal["first"] | None = None
+    if kind == "distillation" and not spec.joint:
+        rests_on = "first" if supervised_law == "first" else find_law(supervised_law).supervised
+    try:
+        with progress_bar("resamples", bootstrap > 0) as report:
+            done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, progress=report)
+    except NotConvergedError as error:
+        print(f"distlaw: {error}", file=sys.stderr)
+        return 1
+    if done.ok and figure is not None:
         from distlaw.report.figures import save_figure
         from distlaw.report.fit_figures import fit_figure
 
-        save_figure(fit_figure(result, runs, held_out=kept_out), figure)
-    if ok and out is not None:
-        extra: dict[str, Any] = {} if held is None else {"holdout": {"expression": holdout, **asdict(held)}}
-        write_law(result, out, name=name or out.stem, source=f"fitted to {table.name}", data=data, extra=extra)
-    content: dict[str, Any] = {
-        "form": spec.form,
-        "joint": spec.joint,
-        "coefficients": result.coefficients if ok else None,
-        "intervals": result.intervals if ok else None,
-        "interval_level": spec.level,
-        "interval_kind": spec.intervals,
-        "objective": result.objective,
-        "loss": spec.loss,
-        "delta": spec.delta,
-        "status": result.status,
-        "starts": spec.starts,
-        "starts_reached": result.starts_reached,
-        "at_bound": result.at_bound,
-        "not_identified": result.not_identified,
-        "open_ranges": result.open_ranges,
-        "profiles": {name: {"values": p.values, "costs": p.costs} for name, p in result.profiles.items()},
-        "consistency_error": result.consistency_error,
-        "train": asdict(result.train) if ok else None,
-        "holdout": None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage},
-        "fingerprint": result.fingerprint,
-        "law_file": str(out) if ok and out is not None else None,
-        "warnings": [asdict(caution) for caution in cautions],
-    }
+        save_figure(fit_figure(done.result, runs, held_out=done.kept_out), figure)
+    if done.ok and out is not None:
+        done.write(out, name=name or out.stem, table=table.name, data=data)
+    content = done.content(law_file=out if done.ok else None)
     if json:
         print_json(content)
     else:
         from distlaw.report.tables import fit_table
 
         console().print(fit_table(content, runs=table.name))
-        print_warnings([str(caution) for caution in cautions])
-        if not ok:
+        print_warnings([str(caution) for caution in done.warnings])
+        if not done.ok:
             print("distlaw: the fit did not converge: no start came to rest, and there is no law", file=sys.stderr)
-    return 0 if ok else 1
+    return 0 if done.ok else 1

@@ -1,6 +1,5 @@
 """`distlaw plan`: distill or train from scratch, from what teacher, on how many tokens."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from distlaw.apps.options import (
@@ -16,8 +15,9 @@ from distlaw.apps.options import (
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.laws import DEFAULT_LAW, PublishedLaw
-from distlaw.plan import Plan, confidence_sentences, judge, plan_uncertainty, recipe, solve, write_recipe
+from distlaw.apps.plan_content import extrapolations, plan_content
+from distlaw.laws import DEFAULT_LAW
+from distlaw.plan import confidence_sentences, judge, plan_uncertainty, recipe, solve, write_recipe
 
 
 def plan(
@@ -54,8 +54,7 @@ def plan(
     found, distillation = planning_law(law)
     student = student_params.at_context(family.context)
     machine = hardware.machine()
-    goal = budget.as_goal(machine)
-    problem = make_problem(student, goal, limits, sharing, family)
+    problem = make_problem(student, budget.as_goal(machine), limits, sharing, family)
     answer = solve(distillation, problem)
     verdict = judge(distillation, answer)
     draws = student_draws(found)
@@ -63,10 +62,8 @@ def plan(
     warnings = [
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),
-        *_extrapolations(found, answer),
+        *extrapolations(found, answer),
     ]
-    comparisons = {comparison.scenario: asdict(comparison) for comparison in verdict.comparisons}
-    bills = [None if machine is None else machine.bill(option.flops.total) for option in answer.options]
     if figure is not None:
         from distlaw.report.figures import loss_against_compute, save_figure
 
@@ -74,27 +71,11 @@ def plan(
     if write_config is not None:
         write_recipe(recipe(answer, law=law, scenario=write_scenario), write_config)
     if json:
-        options = []
-        for option, bill in zip(answer.options, bills, strict=True):
-            row = asdict(option) | {"student_params": student.params, "bill": bill}
-            row |= comparisons.get(option.scenario, {})
-            if option.scenario in spread:
-                row["uncertainty"] = asdict(spread[option.scenario])
-            options.append(row)
-        print_json(
-            {
-                "law": law,
-                "student_params": student.params,
-                **goal,
-                "options": options,
-                "best": verdict.best,
-                "verdict": [*verdict.sentences, *confidence_sentences(spread)],
-                "warnings": warnings,
-            }
-        )
+        print_json(plan_content(answer, verdict, law=law, machine=machine, spread=spread, warnings=warnings))
     else:
         from distlaw.report.tables import plan_table
 
+        bills = [None if machine is None else machine.bill(option.flops.total) for option in answer.options]
         out = console()
         out.print(plan_table(answer, verdict, law=law, bills=bills, spread=spread))
         for sentence in [*verdict.sentences, *confidence_sentences(spread)]:
@@ -103,15 +84,3 @@ def plan(
             if path is not None:
                 out.print(f"{what}: {path}", markup=False, soft_wrap=True)
         print_warnings(warnings)
-
-
-def _extrapolations(found: PublishedLaw, answer: Plan) -> list[str]:
-    options = [option for option in answer.options if option.feasible]
-
-    def values(name: str) -> list[float]:
-        return [value for option in options if (value := getattr(option, name)) is not None]
-
-    return found.range_warnings(
-        student_params=answer.problem.student_params,
-        **{name: values(name) for name in ("student_tokens", "teacher_params", "teacher_tokens", "teacher_loss")},
-    )

@@ -23,6 +23,7 @@ from distlaw.apps.options import (
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_warnings
+from distlaw.apps.plan_content import extrapolations
 from distlaw.costs import CostModel
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw
@@ -105,15 +106,10 @@ def plan(
     problem = make_problem(student, budget.as_goal(machine), limits, sharing, family)
     answer = solve(distillation, problem)
     draws = student_draws(found)
-    options = [option for option in answer.options if option.feasible]
-    chosen: dict[str, list[float]] = {
-        name: [value for option in options if (value := getattr(option, name)) is not None]
-        for name in ("student_tokens", "teacher_params", "teacher_tokens", "teacher_loss")
-    }
     warnings = [
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),
-        *found.range_warnings(student_params=student.params, **chosen),
+        *extrapolations(found, answer),
     ]
     words = _words(student_params=student_params, law=None if law == DEFAULT_LAW else law)
     for group in (budget, sharing, limits, family, hardware):

@@ -7,8 +7,10 @@ from typing import Any
 
 from dash import html
 
-from distlaw.apps.web.controls import Chart, Copy, Table
+from distlaw.apps.web.controls import Chart as Drawn
+from distlaw.apps.web.controls import Copy, Table
 from distlaw.apps.web.figure import height
+from distlaw.charts import Chart
 from distlaw.report.lab_tables import number_text
 
 Content = Any
@@ -49,7 +51,7 @@ def _cell(value: Content) -> Content:
 
 def sentence(text: str) -> str:
     """Text with a capital, unless it begins with a name, as that of a file."""
-    return text[:1].upper() + text[1:] if text.partition(" ")[0].isalpha() else text
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].replace("-", "").isalpha() else text
 
 
 def message(*texts: str, kind: str = "error") -> html.Div:
@@ -89,11 +91,27 @@ def code(id: str, text: str, label: str) -> html.Div:
     return html.Div([html.Pre(html.Code(text), tabIndex="0", **aria(label=label)), Copy(id, "Copy", text)])
 
 
+def buttons(*found: Content) -> html.Div:
+    """Buttons side by side."""
+    return html.Div(list(found), className="buttons")
+
+
+def button(id: str, label: str, *, quiet: bool = True, disabled: bool = False) -> html.Button:
+    """A button; one that is not quiet is what the part is there for."""
+    return html.Button(label, id=id, type="button", className="quiet" if quiet else "", disabled=disabled)
+
+
+def charts_card(tab: str, labels: Mapping[str, str], *, first_wide: bool = False) -> html.Section:
+    """Places for a tab's charts, in two columns; `labels` are what they are of, by name."""
+    slots = [chart_slot(f"{tab}-{name}", label) for name, label in labels.items()]
+    return html.Section(slots, className="card charts first" if first_wide else "card charts", **aria(label="Charts"))
+
+
 def chart_slot(id: str, label: str) -> html.Figure:
     """A place for a chart, with buttons for its picture and its numbers."""
     return html.Figure(
         [
-            Chart(label, id=id, height=height(None, None)),
+            Drawn(label, id=id, height=height(None, None)),
             html.Figcaption(
                 [
                     html.Span(label, id=f"{id}-title"),
@@ -105,6 +123,11 @@ def chart_slot(id: str, label: str) -> html.Figure:
         className="chart",
         id=f"{id}-figure",
     )
+
+
+def chart_file(chart: Chart) -> dict[str, str]:
+    """A chart's numbers to save: name and content of a file."""
+    return {"filename": f"{chart.name}.csv", "content": chart.csv()}
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:

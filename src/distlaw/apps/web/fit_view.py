@@ -1,5 +1,6 @@
 """What the Fit tab shows: what columns mean, bad rows, runs, progress, and the fit."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -42,16 +43,17 @@ def columns_shown(upload: Upload, said: dict[str, str]) -> list[Content]:
     ]
 
 
+_ROW = re.compile(r": (?=row \d+(?:, column |: ))|; (?=row \d+(?:, column |: )|and \d+ more$)")
+
+
 def problems_shown(text: str) -> list[Content]:
     """Why runs cannot be read or fitted, a line for each bad row."""
-    head, *rest = text.split("; ")
-    if not rest:
+    file, *rows = _ROW.split(text)
+    if len(rows) < 2:
         return [message(text)]
-    file, _, first = head.partition(": ")
-    lines = [first, *rest] if first else [head, *rest]
-    listed = html.Ul([html.Li(line) for line in lines])
+    listed = html.Ul([html.Li(row) for row in rows])
     return [
-        html.Div([html.P(f"{file} has cells that cannot be read:"), listed], className="message error", role="alert")
+        html.Div([html.P(f"{file} has rows that cannot be used:"), listed], className="message error", role="alert")
     ]
 
 
@@ -118,7 +120,7 @@ def fit_shown(found: Fitted) -> list[Content]:
         rows.append([name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"])
     parts: list[Content] = [facts(*shown)]
     if content["warnings"]:
-        parts.append(message(*content["warnings"], kind="warning"))
+        parts.append(message(*(caution["text"] for caution in content["warnings"]), kind="warning"))
     parts.append(table(f"Coefficients, form {content['form']}", ["Coefficient", "Value", level], rows))
     if content["not_identified"]:
         listed = html.Ul([html.Li(f"{name} {why}") for name, why in content["not_identified"].items()])

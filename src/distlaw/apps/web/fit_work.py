@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from distlaw.apps.fit_run import FitRun, run_fit
 from distlaw.apps.output import plain
 from distlaw.apps.web.fit_question import FIRST, FitQuestion, mapped
 from distlaw.apps.web.workers import Tell
 from distlaw.charts import Chart
-from distlaw.fit import NOT_CONVERGED, Caution, fit_law, holdout_mask, score, write_law
 from distlaw.laws import SupervisedLaw, published
 from distlaw.report.fit_charts import error_chart, profile_chart
 from distlaw.report.paper.fits import extrapolation
 from distlaw.report.paper.scope import Scope
 from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
-from distlaw.runs.record import _why_bits
+from distlaw.runs.record import why_bits
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 100
 MOST_UNPACKED = 200_000_000
@@ -119,13 +119,16 @@ def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) 
             replace(column, name=found[column.name], aliases=()) for column in RUN_COLUMNS if column.name in found
         ]
         for column in wanted:
-            if (why := _why_bits(column.name)) is not None:
+            if (why := why_bits(column.name)) is not None:
                 raise ValueError(why)
         table = read_table(path, wanted)
         _require_rows(path, table.rows)
         numbers = {key: table.numbers(column) for key, column in found.items() if key != "group"}
         group = np.array(table.text(found["group"]), dtype=object) if "group" in found else None
-        return Runs(**numbers, **({} if group is None else {"group": group}))
+        try:
+            return Runs(**numbers, **({} if group is None else {"group": group}))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
 
 def check(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], tell: Tell) -> Checked:
@@ -160,64 +163,31 @@ def fit(path: Path, name: str, columns: tuple[str, ...], question: FitQuestion, 
         ValueError: See `read`; or the runs cannot determine the law.
     """
     runs = read(path, name, columns, question.columns)
-    spec, distillation = question.spec, question.kind == "distillation"
-    kept_out = holdout_mask(runs, question.holdout) if question.holdout.strip() else None
-    fitted_on = runs if kept_out is None else runs.select(~kept_out)
-    supervised: SupervisedLaw | None = None
-    cautions: list[Caution] = []
-    if distillation and question.rests == FIRST:
-        alone = replace(spec, form="supervised", consistency=0.0, resamples=0)
-        first = fit_law(fitted_on, alone)
-        if first.status == NOT_CONVERGED:
-            raise ValueError("the supervised law under it did not converge: no start came to rest")
-        supervised = first.law if isinstance(first.law, SupervisedLaw) else None
-        text = "intervals take the supervised law as exact, though it was fitted to the same table: joint does not"
-        cautions += [*first.warnings, Caution("law-taken-as-exact", text)]
-    elif distillation and not spec.joint:
-        supervised = published(question.rests).supervised
-    result = fit_law(fitted_on, spec, supervised=supervised, progress=tell)
-    cautions += result.warnings
-    ok = result.status != NOT_CONVERGED
-    held = None
-    if ok and kept_out is not None:
-        held = score(result, runs.select(kept_out & (runs.distilled == distillation)))
-    text = None
-    if ok:
-        file = path.with_suffix(".json")
-        extra = {} if held is None else {"holdout": {"expression": question.holdout, **asdict(held)}}
-        title, source = Path(name).stem, f"fitted to {name}"
-        try:
-            write_law(result, file, name=title, source=source, data="as in the fitted runs", extra=extra)
-            text = file.read_text(encoding="utf-8")
-        finally:
-            file.unlink(missing_ok=True)
+    spec = question.spec
+    rests_on: SupervisedLaw | Literal["first"] | None = None
+    if question.kind == "distillation" and not spec.joint:
+        rests_on = "first" if question.rests == FIRST else published(question.rests).supervised
+    holdout = question.holdout if question.holdout.strip() else None
+    done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, progress=tell)
+    result, law = done.result, None
     charts: dict[str, Chart] = {}
-    if ok and not isinstance(result.law, SupervisedLaw):
-        charts["extrapolation"] = extrapolation(result.law, Scope(fitted_range=result.fitted_range), runs)
-    if ok:
-        charts["errors"] = error_chart(result, runs, held_out=kept_out)
+    if done.ok:
+        law = _law_text(done, path.with_suffix(".json"), name)
+        if not isinstance(result.law, SupervisedLaw):
+            charts["extrapolation"] = extrapolation(result.law, Scope(fitted_range=result.fitted_range), runs)
+        charts["errors"] = error_chart(result, runs, held_out=done.kept_out)
     if result.profiles:
         charts["profiles"] = profile_chart(result)
-    content = {
-        "form": spec.form,
-        "joint": spec.joint,
-        "coefficients": result.coefficients if ok else None,
-        "intervals": result.intervals if ok else None,
-        "interval_level": spec.level,
-        "objective": result.objective,
-        "status": result.status,
-        "starts": spec.starts,
-        "starts_reached": result.starts_reached,
-        "at_bound": result.at_bound,
-        "not_identified": result.not_identified,
-        "open_ranges": result.open_ranges,
-        "consistency_error": result.consistency_error,
-        "train": asdict(result.train) if ok else None,
-        "holdout": None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage},
-        "fingerprint": result.fingerprint,
-        "warnings": [str(caution) for caution in cautions],
-    }
-    return Fitted(content=plain(content), charts=charts, law=text)
+    return Fitted(content=plain(done.content()), charts=charts, law=law)
+
+
+def _law_text(done: FitRun, file: Path, table: str) -> str:
+    """Text of a fit's law file, which is written beside the table and removed again."""
+    try:
+        done.write(file, name=Path(table).stem, table=table, data="as in the fitted runs")
+        return file.read_text(encoding="utf-8")
+    finally:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,13 +1,26 @@
 """The Law tab: what a law says around one student, and how far it was fitted."""
 
-import json
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Input, Output, State, dcc, html, no_update
 
-from distlaw.apps.output import plain
+from distlaw.apps.output import json_text
+from distlaw.apps.web.callbacks import Callbacks, pressed
 from distlaw.apps.web.controls import Copy, Quantity, Select, Text
-from distlaw.apps.web.elements import Content, aria, card, chart_slot, details, fact, facts, message, table
+from distlaw.apps.web.elements import (
+    Content,
+    aria,
+    button,
+    buttons,
+    card,
+    chart_file,
+    charts_card,
+    details,
+    fact,
+    facts,
+    message,
+    table,
+)
 from distlaw.apps.web.figure import placed, places
 from distlaw.apps.web.law_question import LABELS, LawQuestion, LawView, charts, coefficients, content, view
 from distlaw.apps.web.site import Site
@@ -21,15 +34,30 @@ _CHARTS = {
 }
 _FILES = ("json", *(f"{name}-csv" for name in _CHARTS))
 
+# What is on the tab
+
 
 def layout(question: LawQuestion, site: Site) -> list[Content]:
     """The tab, its inputs as the question has them."""
+    take = buttons(Copy("law-link", "Copy link"), button("law-json", "JSON"))
+    results = [
+        html.Section(id="law-answer", className="card answer", **aria(live="polite", atomic="true")),
+        charts_card("law", _CHARTS),
+        card("The law", html.Div(id="law-about")),
+        card("Take it along", take),
+        dcc.Download(id="law-file"),
+    ]
+    return [_form(question, site), html.Div(results, className="results")]
+
+
+def _form(question: LawQuestion, site: Site) -> html.Form:
+    """Which law, and the student to look around."""
 
     def at(name: str) -> dict[str, Any]:
         return {"id": f"law-{name}", "label": LABELS[name], "value": getattr(question, name)}
 
     middle = "Empty: the middle of the law's range."
-    form = html.Form(
+    return html.Form(
         [
             html.H2("Look at"),
             Select(**at("law"), options=site.laws.options(site.own_laws(), distilled=False)),
@@ -40,71 +68,67 @@ def layout(question: LawQuestion, site: Site) -> list[Content]:
         className="card form",
         **aria(label="Inputs of the law"),
     )
-    buttons = [Copy("law-link", "Copy link"), html.Button("JSON", id="law-json", type="button", className="quiet")]
-    results = html.Div(
-        [
-            html.Section(id="law-answer", className="card answer", **aria(live="polite", atomic="true")),
-            html.Section(
-                [chart_slot(f"law-{name}", label) for name, label in _CHARTS.items()],
-                className="card charts",
-                **aria(label="Charts"),
-            ),
-            card("The law", html.Div(id="law-about")),
-            card("Take it along", html.Div(buttons, className="buttons")),
-            dcc.Download(id="law-file"),
-        ],
-        className="results",
-    )
-    return [form, results]
 
 
-def register(app: Dash, site: Site) -> None:
-    """The tab's callbacks."""
+# What it reacts to
 
-    def found(asked: Any) -> LawView | None:  # noqa: ANN401
-        if not asked or not asked.get("ok"):
-            return None
-        question, _ = LawQuestion.from_query(asked["query"])
-        try:
-            return view(question, site.law(question.law))
-        except ValueError:  # the session has ended since, and its law with it
-            return None
+_TAB = Callbacks()
+register = _TAB.register
 
-    @app.callback(
-        Output("law-answer", "children"),
-        Output("law-about", "children"),
-        Output("law-query", "data"),
-        *(Input(f"law-{name}", "value") for name in LawQuestion.names()),
-    )
-    def say(*values: Any) -> tuple[Any, ...]:  # noqa: ANN401
-        question = LawQuestion.of(list(values))
-        try:
-            shown = view(question, site.law(question.law))
-        except ValueError as error:
-            asked = {"query": question.to_query(), "ok": False}
-            return [html.H1("No answer"), message(str(error))], None, asked
-        return answer_shown(shown), about_shown(shown), {"query": question.to_query(), "ok": True}
 
-    @app.callback(*places("law", tuple(_CHARTS)), Input("law-query", "data"), Input("theme", "data"))
-    def draw(asked: Any, theme: str) -> list[Any]:  # noqa: ANN401
-        shown = found(asked)
-        return placed({} if shown is None else charts(shown), tuple(_CHARTS), theme)
+def _view(site: Site, asked: Any) -> LawView | None:  # noqa: ANN401
+    """What was asked last; None where it had no answer."""
+    if not asked or not asked.get("ok"):
+        return None
+    question, _ = LawQuestion.from_query(asked["query"])
+    try:
+        return view(question, site.law(question.law))
+    except ValueError:  # the session has ended since, and its law with it
+        return None
 
-    @app.callback(
-        Output("law-file", "data"),
-        *(Input(f"law-{name}", "n_clicks") for name in _FILES),
-        State("law-query", "data"),
-        prevent_initial_call=True,
-    )
-    def save(*values: Any) -> Any:  # noqa: ANN401
-        shown = found(values[-1])
-        if shown is None or not ctx.triggered or not ctx.triggered[0]["value"]:
-            return no_update
-        name = str(ctx.triggered_id).removeprefix("law-")
-        if name == "json":
-            return {"filename": "law-view.json", "content": json.dumps(plain(content(shown)), indent=2)}
-        chart = charts(shown).get(name.removesuffix("-csv"))
-        return no_update if chart is None else {"filename": f"{chart.name}.csv", "content": chart.csv()}
+
+@_TAB.on(
+    Output("law-answer", "children"),
+    Output("law-about", "children"),
+    Output("law-query", "data"),
+    *(Input(f"law-{name}", "value") for name in LawQuestion.names()),
+)
+def say(site: Site, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """An input changes: the answer in words, and its address."""
+    question = LawQuestion.of(list(values))
+    try:
+        shown = view(question, site.law(question.law))
+    except ValueError as error:
+        asked = {"query": question.to_query(), "ok": False}
+        return [html.H1("No answer"), message(str(error))], None, asked
+    return answer_shown(shown), about_shown(shown), {"query": question.to_query(), "ok": True}
+
+
+@_TAB.on(*places("law", tuple(_CHARTS)), Input("law-query", "data"), Input("theme", "data"))
+def draw(site: Site, asked: Any, theme: str) -> list[Any]:  # noqa: ANN401
+    """There is an answer: its charts."""
+    shown = _view(site, asked)
+    return placed({} if shown is None else charts(shown), tuple(_CHARTS), theme)
+
+
+@_TAB.on(
+    Output("law-file", "data"),
+    *(Input(f"law-{name}", "n_clicks") for name in _FILES),
+    State("law-query", "data"),
+    prevent_initial_call=True,
+)
+def save(site: Site, *values: Any) -> Any:  # noqa: ANN401
+    """A button saves a file."""
+    shown, name = _view(site, values[-1]), pressed("law")
+    if shown is None or name is None:
+        return no_update
+    if name == "json":
+        return {"filename": "law-view.json", "content": json_text(content(shown))}
+    chart = charts(shown).get(name.removesuffix("-csv"))
+    return no_update if chart is None else chart_file(chart)
+
+
+# What it shows of a law
 
 
 def answer_shown(shown: LawView) -> list[Content]:

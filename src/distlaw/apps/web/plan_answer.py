@@ -11,6 +11,7 @@ import numpy as np
 
 from distlaw.apps.options import student_draws
 from distlaw.apps.output import plain
+from distlaw.apps.plan_content import extrapolations, plan_content
 from distlaw.apps.web.aside import Aside
 from distlaw.apps.web.lane import Lane
 from distlaw.apps.web.laws import Law
@@ -81,19 +82,12 @@ def answer(question: PlanQuestion, law: Law) -> Answer:
         ValueError: An input is wrong, or nothing is feasible; a sentence that names the input or says what would do.
     """
     plan = _solve(law.student_law, _asked(question))
-    problem = plan.problem
-    feasible = [option for option in plan.options if option.feasible]
-    chosen = {
-        name: [value for option in feasible if (value := getattr(option, name)) is not None]
-        for name in ("student_tokens", "teacher_params", "teacher_tokens", "teacher_loss")
-    }
-    beyond = law.found.range_warnings(student_params=problem.student_params, **chosen)
     return Answer(
         question=question,
         law=law,
         plan=plan,
         machine=question.machine,
-        warnings=(*law.found.cautions, *beyond),
+        warnings=(*law.found.cautions, *extrapolations(law.found, plan)),
     )
 
 
@@ -201,30 +195,17 @@ def teachers(found: Answer) -> list[RankedTeacher]:
 
 def content(found: Answer) -> dict[str, Any]:
     """Everything about the plan, with the keys of `distlaw plan --json`."""
-    question, plan = found.question, found.plan
-    verdict, intervals = _judge(found.law.student_law, _asked(question)), spread(question, found.law)
-    comparisons = {comparison.scenario: asdict(comparison) for comparison in verdict.comparisons}
-    options = []
-    for option in plan.options:
-        row = asdict(option) | {"student_params": plan.problem.student_params, "bill": found.bill(option)}
-        row |= comparisons.get(option.scenario, {})
-        if option.scenario in intervals:
-            row["uncertainty"] = asdict(intervals[option.scenario])
-        options.append(row)
-    goals = {name: getattr(plan.problem, name) for name in ("compute", "student_tokens", "target_loss")}
-    return plain(
-        {
-            "law": found.law.command,
-            "student_params": plan.problem.student_params,
-            **{name: value for name, value in goals.items() if value is not None},
-            "options": options,
-            "best": verdict.best,
-            "verdict": [*verdict.sentences, *confidence(intervals)],
-            "warnings": found.warnings,
-            "own_teachers": [asdict(row) for row in teachers(found)],
-            "command": question.command(found.law.command),
-        }
+    question, law = found.question, found.law
+    shared = plan_content(
+        found.plan,
+        _judge(law.student_law, _asked(question)),
+        law=law.command,
+        machine=found.machine,
+        spread=spread(question, law),
+        warnings=found.warnings,
     )
+    own = {"own_teachers": [asdict(row) for row in teachers(found)], "command": question.command(law.command)}
+    return plain(shared | own)
 
 
 def rows(found: Answer) -> Iterator[dict[str, Any]]:

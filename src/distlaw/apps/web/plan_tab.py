@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update, set_props
+from dash import Input, Output, State, dcc, html, no_update, set_props
 
+from distlaw.apps.web.callbacks import Callbacks, pressed
 from distlaw.apps.web.controls import Check, Copy, Drop, Quantity, Rows, Select, Text, options_of
 from distlaw.apps.web.elements import (
     Content,
     aria,
+    button,
+    buttons,
     card,
-    chart_slot,
+    charts_card,
     details,
     message,
     sentence,
@@ -45,8 +48,6 @@ _HELP = {
     "largest_teacher": "Empty: any.",
     "price": "Empty: a rough market price.",
 }
-
-
 _RANGES = {
     "flops": (1e15, 1e27),
     "gpu-hours": (1e-3, 1e9),
@@ -54,10 +55,33 @@ _RANGES = {
     "tokens": (1e6, 1e15),
     "loss": (1.5, 6.0),
 }
+_CHARTS = {
+    "loss": "Loss against compute",
+    "gain": "What distilling gains at equal compute",
+    "crossover": "Where supervised training overtakes",
+    "spending": "Where the compute goes",
+    "sizes": "The best tokens and teacher",
+}
+_CURVES = tuple(name for name in _CHARTS if name != "crossover")  # which takes longer and is drawn apart
+_FILES = ("json", "options-csv", *(f"{name}-csv" for name in _CHARTS))
+_LATER = html.P("Worked out when it is looked at.", className="help")
+
+# What is on the tab
 
 
 def layout(question: PlanQuestion, site: Site) -> list[Content]:
     """The tab, its inputs as the question has them."""
+    results = [
+        html.Section(id="plan-answer", className="card answer", **aria(live="polite", atomic="true")),
+        _rest(),
+        dcc.Download(id="plan-file"),
+        *(dcc.Store(id=f"plan-{name}") for name in ("spread", "rested", "seen")),
+    ]
+    return [_form(question, site), html.Div(results, className="results")]
+
+
+def _form(question: PlanQuestion, site: Site) -> html.Form:
+    """The student, what may be spent on it, and what is shared."""
 
     def at(name: str) -> dict[str, Any]:
         return {"id": f"plan-{name}", "label": LABELS[name], "value": getattr(question, name)}
@@ -65,12 +89,13 @@ def layout(question: PlanQuestion, site: Site) -> list[Content]:
     def text(name: str) -> Text:
         return Text(**at(name), help=_HELP.get(name, ""))
 
+    low, high = _RANGES[question.unit]
     situations = {name: words[3].upper() + words[4:] for name, words in SITUATIONS.items()}
-    form = html.Form(
+    return html.Form(
         [
             html.H2("Your question"),
             Quantity(**at("student"), low=1e5, high=1e12, help=_HELP["student"]),
-            Quantity(**at("budget"), low=_RANGES[question.unit][0], high=_RANGES[question.unit][1]),
+            Quantity(**at("budget"), low=low, high=high),
             Select(**at("unit"), options=UNITS),
             Select(**at("situation"), options=situations),
             Select(**at("law"), options=site.laws.options(site.own_laws()), help=_HELP["law"]),
@@ -97,206 +122,192 @@ def layout(question: PlanQuestion, site: Site) -> list[Content]:
                 Select(**at("accelerator"), options={name: name for name in ACCELERATORS}),
                 *map(text, ("utilisation", "price", "context", "vocabulary")),
             ),
-            details(
-                "Own law file",
-                Drop(
-                    id="plan-upload",
-                    label="Law file that distlaw fit wrote",
-                    accept=".json",
-                    most_bytes=MOST_BYTES,
-                    help="Stays in this browser's session.",
-                ),
-                html.Div(id="plan-upload-said"),
-            ),
+            details("Own law file", _law_drop(), html.Div(id="plan-upload-said")),
         ],
         className="card form",
         **aria(label="Inputs of the plan"),
     )
-    buttons = [
-        Copy("plan-link", "Copy link"),
-        html.Button("JSON", id="plan-json", type="button", className="quiet"),
-        html.Button("CSV", id="plan-options-csv", type="button", className="quiet"),
-    ]
-    results = html.Div(
+
+
+def _law_drop() -> Drop:
+    """Where a law file is brought along."""
+    return Drop(
+        id="plan-upload",
+        label="Law file that distlaw fit wrote",
+        accept=".json",
+        most_bytes=MOST_BYTES,
+        help="Stays in this browser's session.",
+    )
+
+
+def _rest() -> html.Div:
+    """All below the answer, hidden where there is none."""
+    take = buttons(Copy("plan-link", "Copy link"), button("plan-json", "JSON"), button("plan-options-csv", "CSV"))
+    return html.Div(
         [
-            html.Section(id="plan-answer", className="card answer", **aria(live="polite", atomic="true")),
-            html.Div(
-                [
-                    card("All five ways", html.Div(id="plan-table"), html.Div(id="plan-teachers")),
-                    html.Section(
-                        [
-                            chart_slot("plan-loss", "Loss against compute"),
-                            *(chart_slot(f"plan-{name}", label) for name, label in _CHARTS.items()),
-                        ],
-                        className="card charts first",
-                        **aria(label="Charts"),
-                    ),
-                    card(
-                        "Why, and what would turn it round",
-                        html.Div(id="plan-confidence"),
-                        html.Div(id="plan-reasons"),
-                        id="plan-reasons-part",
-                    ),
-                    card("Take it along", html.Div(buttons, className="buttons"), html.Div(id="plan-export")),
-                ],
-                id="plan-rest",
-                className="results",
+            card("All five ways", html.Div(id="plan-table"), html.Div(id="plan-teachers")),
+            charts_card("plan", _CHARTS, first_wide=True),
+            card(
+                "Why, and what would turn it round",
+                html.Div(id="plan-confidence"),
+                html.Div(id="plan-reasons"),
+                id="plan-reasons-part",
             ),
-            dcc.Download(id="plan-file"),
-            *(dcc.Store(id=f"plan-{name}") for name in ("spread", "rested", "seen")),
+            card("Take it along", take, html.Div(id="plan-save-said"), html.Div(id="plan-export")),
         ],
+        id="plan-rest",
         className="results",
     )
-    return [form, results]
 
 
-def register(app: Dash, site: Site) -> None:
-    """The tab's callbacks."""
-    controls = [Input(f"plan-{name}", "value") for name in PlanQuestion.names()]
+# What it reacts to
 
-    def found(asked: Mapping[str, Any] | None) -> Answer | None:
-        """The answer to what was asked last; None where it had none."""
-        if not asked or not asked.get("ok"):
-            return None
-        question, _ = PlanQuestion.from_query(asked["query"])
-        try:
-            return answer(question, site.law(question.law))
-        except ValueError:  # the session has ended since, and its law with it
-            return None
-
-    @app.callback(
-        Output("plan-answer", "children"),
-        Output("plan-table", "children"),
-        Output("plan-teachers", "children"),
-        Output("plan-export", "children"),
-        Output("plan-reasons", "children"),
-        Output("plan-query", "data"),
-        *controls,
-    )
-    def say(*values: Any) -> tuple[Any, ...]:  # noqa: ANN401
-        question = PlanQuestion.of(list(values))
-        try:
-            one = answer(question, site.law(question.law))
-            return (
-                answer_shown(one),
-                options_table(one),
-                teachers_table(one),
-                export_shown(one),
-                _LATER,
-                {"query": question.to_query(), "ok": True},
-            )
-        except ValueError as error:
-            asked = {"query": question.to_query(), "ok": False}
-            return [html.H1("No answer"), message(str(error))], None, None, None, None, asked
-
-    @app.callback(
-        *places("plan", _CURVES),
-        Input("plan-query", "data"),
-        Input("plan-spread", "data"),
-        Input("theme", "data"),
-    )
-    def draw(asked: Any, told: Any, theme: str) -> list[Any]:  # noqa: ANN401
-        if (one := found(asked)) is None:
-            return placed({}, _CURVES, theme)
-        intervals = spread(one.question, one.law) if told == asked["query"] else None
-        return placed(curves(one, intervals), _CURVES, theme)
-
-    @app.callback(*places("plan", ["crossover"]), Input("plan-query", "data"), Input("theme", "data"))
-    def cross(asked: Any, theme: str) -> Any:  # noqa: ANN401
-        one = found(asked)
-        return placed({} if one is None else {"crossover": crossover(one)}, ["crossover"], theme)
-
-    # Apart from the answer, which would wait for all that is in this part to be loaded.
-    app.clientside_callback(
-        ClientsideFunction("distlaw", "unanswered"), Output("plan-rest", "hidden"), Input("plan-query", "data")
-    )
-    app.clientside_callback(
-        ClientsideFunction("distlaw", "rested"), Output("plan-rested", "data"), Input("plan-query", "data")
-    )
-    app.clientside_callback(
-        ClientsideFunction("distlaw", "seen"), Output("plan-seen", "data"), Input("plan-rested", "data")
-    )
-
-    @app.callback(
-        Output("plan-reasons", "children", allow_duplicate=True),
-        Input("plan-seen", "data"),
-        prevent_initial_call="initial_duplicate",
-    )
-    def explain(asked: Any) -> Any:  # noqa: ANN401
-        one = found(asked)
-        if one is None:
-            return no_update
-        return html.Ul([html.Li(sentence(text)) for text in reasons(one.question, one.law)])
-
-    @app.callback(
-        Output("plan-table", "children", allow_duplicate=True),
-        Output("plan-confidence", "children"),
-        Input("plan-rested", "data"),
-        prevent_initial_call="initial_duplicate",
-    )
-    def doubt(asked: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        one = found(asked)
-        if one is None or not one.law.has_draws:
-            return no_update, None
-        try:
-            intervals = spread(one.question, one.law)
-        except ValueError as error:
-            return no_update, message(str(error), kind="warning")
-        sure = html.Ul([html.Li(sentence(text)) for text in confidence(intervals)])
-        # Set by the way and not as an output, for which the charts would wait.
-        set_props("plan-spread", {"data": asked["query"]})
-        return options_table(one, intervals), sure
-
-    @app.callback(
-        Output("plan-budget", "value"),
-        Output("plan-budget", "low"),
-        Output("plan-budget", "high"),
-        Input("plan-unit", "value"),
-        State("plan-query", "data"),
-        prevent_initial_call=True,
-    )
-    def convert(unit: str, asked: Any) -> tuple[Any, float, float]:  # noqa: ANN401
-        one = found(asked)
-        if one is None or one.question.unit == unit:
-            return no_update, *_RANGES[unit]
-        return budget_in(one, unit), *_RANGES[unit]
-
-    @app.callback(
-        Output("plan-law", "options"),
-        Output("plan-law", "value"),
-        Output("plan-upload-said", "children"),
-        Input("plan-upload", "value"),
-        prevent_initial_call=True,
-    )
-    def bring(file: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
-        try:
-            name = file_name(file["name"])
-            law = law_of_text(decoded(file["content"], MOST_BYTES).decode("utf-8", "replace"), name)
-            _ = law.student_law
-        except (ValueError, KeyError, TypeError) as error:
-            return no_update, no_update, message(str(error) if isinstance(error, ValueError) else "no file came")
-        site.session_or_new().keep_law(law)
-        return options_of(site.laws.options(site.own_laws())), law.key, message(f"{name} is chosen", kind="note")
-
-    @app.callback(
-        Output("plan-file", "data"),
-        *(Input(f"plan-{name}", "n_clicks") for name in _FILES),
-        State("plan-query", "data"),
-        prevent_initial_call=True,
-    )
-    def save(*values: Any) -> Any:  # noqa: ANN401
-        one = found(values[-1])
-        if one is None or not ctx.triggered or not ctx.triggered[0]["value"]:
-            return no_update
-        return saved(str(ctx.triggered_id), one)
+_TAB = Callbacks()
+register = _TAB.register
 
 
-_LATER = html.P("Worked out when it is looked at.", className="help")
-_CURVES = ("loss", "gain", "spending", "sizes")
-_CHARTS = {
-    "gain": "What distilling gains at equal compute",
-    "crossover": "Where supervised training overtakes",
-    "spending": "Where the compute goes",
-    "sizes": "The best tokens and teacher",
-}
-_FILES = ("json", "options-csv", *(f"{name}-csv" for name in (*_CURVES, "crossover")))
+def _answer(site: Site, asked: Mapping[str, Any] | None) -> Answer | None:
+    """The answer to what was asked last; None where it had none."""
+    if not asked or not asked.get("ok"):
+        return None
+    question, _ = PlanQuestion.from_query(asked["query"])
+    try:
+        return answer(question, site.law(question.law))
+    except ValueError:  # the session has ended since, and its law with it
+        return None
+
+
+@_TAB.on(
+    Output("plan-answer", "children"),
+    Output("plan-table", "children"),
+    Output("plan-teachers", "children"),
+    Output("plan-export", "children"),
+    Output("plan-reasons", "children"),
+    Output("plan-query", "data"),
+    *(Input(f"plan-{name}", "value") for name in PlanQuestion.names()),
+)
+def say(site: Site, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """An input changes: the answer in words and numbers, and its address."""
+    question = PlanQuestion.of(list(values))
+    try:
+        one = answer(question, site.law(question.law))
+        return (
+            answer_shown(one),
+            options_table(one),
+            teachers_table(one),
+            export_shown(one),
+            _LATER,
+            {"query": question.to_query(), "ok": True},
+        )
+    except ValueError as error:
+        asked = {"query": question.to_query(), "ok": False}
+        return [html.H1("No answer"), message(str(error))], None, None, None, None, asked
+
+
+# Apart from the answer, which would wait for all that is in this part to be loaded.
+_TAB.in_browser("unanswered", Output("plan-rest", "hidden"), Input("plan-query", "data"))
+# The address once it has rested for a moment, and then once the reasons are in view.
+_TAB.in_browser("rested", Output("plan-rested", "data"), Input("plan-query", "data"))
+_TAB.in_browser("seen", Output("plan-seen", "data"), Input("plan-rested", "data"))
+
+
+@_TAB.on(*places("plan", _CURVES), Input("plan-query", "data"), Input("plan-spread", "data"), Input("theme", "data"))
+def draw(site: Site, asked: Any, told: Any, theme: str) -> list[Any]:  # noqa: ANN401
+    """There is an answer, and later its intervals: its charts over compute."""
+    if (one := _answer(site, asked)) is None:
+        return placed({}, _CURVES, theme)
+    intervals = spread(one.question, one.law) if told == asked["query"] else None
+    return placed(curves(one, intervals), _CURVES, theme)
+
+
+@_TAB.on(*places("plan", ["crossover"]), Input("plan-query", "data"), Input("theme", "data"))
+def cross(site: Site, asked: Any, theme: str) -> Any:  # noqa: ANN401
+    """There is an answer: where supervised training overtakes."""
+    one = _answer(site, asked)
+    return placed({} if one is None else {"crossover": crossover(one)}, ["crossover"], theme)
+
+
+@_TAB.on(
+    Output("plan-reasons", "children", allow_duplicate=True),
+    Input("plan-seen", "data"),
+    prevent_initial_call="initial_duplicate",
+)
+def explain(site: Site, asked: Any) -> Any:  # noqa: ANN401
+    """The reasons are looked at: work them out."""
+    if (one := _answer(site, asked)) is None:
+        return no_update
+    return html.Ul([html.Li(sentence(text)) for text in reasons(one.question, one.law)])
+
+
+@_TAB.on(
+    Output("plan-table", "children", allow_duplicate=True),
+    Output("plan-confidence", "children"),
+    Input("plan-rested", "data"),
+    prevent_initial_call="initial_duplicate",
+)
+def doubt(site: Site, asked: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """The answer has rested: its intervals, from the resamples of its law."""
+    one = _answer(site, asked)
+    if one is None or not one.law.has_draws:
+        return no_update, None
+    try:
+        intervals = spread(one.question, one.law)
+    except ValueError as error:
+        return no_update, message(str(error), kind="warning")
+    sure = html.Ul([html.Li(sentence(text)) for text in confidence(intervals)])
+    # Set by the way and not as an output, for which the charts would wait.
+    set_props("plan-spread", {"data": asked["query"]})
+    return options_table(one, intervals), sure
+
+
+@_TAB.on(
+    Output("plan-budget", "value"),
+    Output("plan-budget", "low"),
+    Output("plan-budget", "high"),
+    Input("plan-unit", "value"),
+    State("plan-query", "data"),
+    prevent_initial_call=True,
+)
+def convert(site: Site, unit: str, asked: Any) -> tuple[Any, float, float]:  # noqa: ANN401
+    """The budget shall be in another unit: the same budget in that."""
+    one = _answer(site, asked)
+    if one is None or one.question.unit == unit:
+        return no_update, *_RANGES[unit]
+    return budget_in(one, unit), *_RANGES[unit]
+
+
+@_TAB.on(
+    Output("plan-law", "options"),
+    Output("plan-law", "value"),
+    Output("plan-upload-said", "children"),
+    Input("plan-upload", "value"),
+    prevent_initial_call=True,
+)
+def bring(site: Site, file: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
+    """A law file is dropped: keep it and choose it."""
+    try:
+        name = file_name(file["name"])
+        law = law_of_text(decoded(file["content"], MOST_BYTES).decode("utf-8", "replace"), name)
+        _ = law.student_law
+    except (ValueError, KeyError, TypeError) as error:
+        return no_update, no_update, message(str(error) if isinstance(error, ValueError) else "no file came")
+    site.session_or_new().keep_law(law)
+    return options_of(site.laws.options(site.own_laws())), law.key, message(f"{name} is chosen", kind="note")
+
+
+@_TAB.on(
+    Output("plan-file", "data"),
+    Output("plan-save-said", "children"),
+    *(Input(f"plan-{name}", "n_clicks") for name in _FILES),
+    State("plan-query", "data"),
+    prevent_initial_call=True,
+)
+def save(site: Site, *values: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """A button saves a file."""
+    one, name = _answer(site, values[-1]), pressed("plan")
+    if one is None or name is None:
+        return no_update, None
+    try:
+        return saved(f"plan-{name}", one), None
+    except ValueError as error:  # in what only a file needs, as own teachers
+        return no_update, message(str(error))

@@ -140,8 +140,8 @@ def loss_chart(runs: Sequence[Run]) -> Chart:
     return Chart(name="final-losses", title="Final losses of the runs chosen", panels=(panel,))
 
 
-def curve_chart(studies: Studies, place: Place, runs: Sequence[Run]) -> Chart:
-    """Training losses over tokens of the first few runs."""
+def curve_chart(studies: Studies, place: Place, runs: Sequence[Run]) -> Chart | None:
+    """Training losses over tokens of the first few runs; None where a study has kept its table alone."""
     series = []
     for number, run in enumerate(runs[:MOST_CURVES]):
         if (found := studies.curve(place, run)) is not None:
@@ -149,6 +149,8 @@ def curve_chart(studies: Studies, place: Place, runs: Sequence[Run]) -> Chart:
             name = f"{format_quantity(run.student_params)} on {format_quantity(run.student_tokens)}{teacher}"
             kind = ("line", "dashed", "dotted", "dashdot")[number // 6 % 4]
             series.append(Series(name=name, x=found[0], y=found[1], colour=number % 6, kind=kind))
+    if not series:
+        return None
     panel = Panel(
         x=Axis(label="tokens", scale="log"),
         y=Axis(label="training cross-entropy, nats per token"),

@@ -1,6 +1,8 @@
 """What the Study tab shows: where a study stands, its runs, and what a lab found."""
 
-from dash import html
+import re
+
+from dash import dcc, html
 
 from distlaw.apps.web.controls import Chart as Drawn
 from distlaw.apps.web.elements import Content, aria, card, counted, fact, facts, table
@@ -84,6 +86,13 @@ def runs_shown(runs: list[Run]) -> list[Content]:
     ]
     caption = counted(len(runs), "run") + (f"; the first {MOST_ROWS} are shown" if len(runs) > MOST_ROWS else "")
     return [table(caption, columns, lines, tall=True)]
+
+
+def report_shown(text: str) -> html.Section:
+    """The report of a study, its headings below those of the page."""
+    below = re.sub(r"^#", "##", text, flags=re.MULTILINE)
+    said = dcc.Markdown(below, className="report scroll")  # which shows HTML as text
+    return card("What the runs say", html.Details([html.Summary("Question by question, from its report"), said]))
 
 
 def lab_head(outcome: Outcome) -> list[Content]:

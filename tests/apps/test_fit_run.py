@@ -1,0 +1,95 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distlaw.apps import fit_run
+from distlaw.apps.cli import main
+from distlaw.apps.fit_run import NotConvergedError, run_fit
+from distlaw.fit import NOT_CONVERGED, FitSpec
+from distlaw.laws import DistillationLaw, published
+from distlaw.runs import Runs, write_runs
+
+LAW = published("busbridge2025")
+SPEC = FitSpec(form="peaked-tokens", starts=8, resamples=0)
+
+
+def some_runs() -> Runs:
+    """Runs of both kinds that follow a law exactly."""
+    law = LAW.law
+    assert isinstance(law, DistillationLaw)
+    N, D, L = (v.ravel() for v in np.meshgrid([1e8, 2e8, 4e8, 1e9], [2e9, 8e9, 3e10], [2.0, 2.2, 2.4, 2.6, np.nan]))
+    loss = np.where(np.isnan(L), law.supervised.loss(N, D), law.student_loss(N, D, np.nan_to_num(L, nan=2.0)))
+    return Runs(student_params=N, student_tokens=D, student_loss=loss, teacher_loss=L)
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """Fits of this form come to rest nowhere."""
+
+    def choose(form):
+        def fit_law(runs, spec, **given):
+            found = fit(runs, spec, **given)
+            return replace(found, status=NOT_CONVERGED) if spec.form == form else found
+
+        fit = fit_run.fit_law
+        monkeypatch.setattr(fit_run, "fit_law", fit_law)
+
+    return choose
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    write_runs(some_runs(), tmp_path / "runs.csv")
+    return tmp_path / "runs.csv"
+
+
+def test_the_law_that_is_fitted_first_sees_no_run_that_is_held_out():
+    runs = some_runs()
+    found = run_fit(runs, SPEC, rests_on="first", holdout="student_params >= 1B")
+    alone = runs.select((runs.student_params < 1e9) & ~runs.distilled)
+    first = run_fit(alone, replace(SPEC, form="supervised"), rests_on=None)
+    assert found.result.supervised == first.result.law
+    assert found.held is not None
+    assert found.held.accuracy.runs == 12  # distilled runs of 1B, and none of its supervised ones
+    assert found.result.train.runs == 36
+    assert "law-taken-as-exact" in [caution.kind for caution in found.warnings]
+
+
+def test_what_is_held_for_the_fit_is_free_in_the_law_under_it():
+    fixed = replace(SPEC, fixed={"kappa": 2.0}, consistency=1.0)
+    found = run_fit(some_runs(), fixed, rests_on="first")
+    assert found.result.coefficients["kappa"] == 2.0
+
+
+def test_the_law_under_it_may_not_converge(stuck, table, capsys):
+    stuck("supervised")
+    with pytest.raises(NotConvergedError, match="the supervised law under it did not converge"):
+        run_fit(some_runs(), SPEC, rests_on="first")
+    words = ("fit", str(table), "--supervised-law", "first", "--bootstrap", "0", "--starts", "8")
+    assert main(words) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "distlaw: the supervised law under it did not converge: no start came to rest\n"
+
+
+def test_a_fit_that_does_not_converge_has_no_law_and_writes_none(stuck, table, capsys):
+    stuck("peaked-tokens")
+    out = table.with_name("law.json")
+    words = ("fit", str(table), "--supervised-law", LAW.name, "--form", "peaked-tokens", "--bootstrap", "0")
+    assert main((*words, "--holdout", "student_tokens >= 3e10", "--out", str(out), "--json")) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert not out.exists()
+    for name in ("coefficients", "intervals", "train", "holdout", "law_file"):
+        assert printed[name] is None, name
+    assert printed["status"] == NOT_CONVERGED
+
+
+def test_the_law_file_is_named_where_it_was_written(table, capsys):
+    out = table.with_name("law.json")
+    words = ("fit", str(table), "--kind", "supervised", "--bootstrap", "0", "--starts", "8", "--out", str(out))
+    assert main((*words, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["law_file"] == str(out)
+    assert "holdout" not in json.loads(out.read_text())
