@@ -584,6 +584,11 @@ def test_crossover_moves_with_margin_and_sharing(ok_json):
     assert at("best-case", "--students", "100") == at("best-case")
 
 
+def test_a_target_that_is_no_loss_is_refused(capsys):
+    assert main(["plan", "--student-params", "1B", "--target-loss", "1e22"]) == 2
+    assert "target_loss 1e+22 is no loss in nats per token" in capsys.readouterr().err
+
+
 def test_crossover_sizes_with_commas_or_given_again_are_the_same(ok_json):
     commas, again = (["1B,3B"], ["1B", "--student-params", "3B"])
     assert ok_json("crossover", "--student-params", *commas) == ok_json("crossover", "--student-params", *again)

@@ -6,6 +6,8 @@ import numpy as np
 
 from distlaw.costs import SCENARIOS, CostModel, Scenario
 
+_WORST_LOSS = 12.0  # of any vocabulary in use
+
 
 def require_quantity(value: float, name: str) -> None:
     """Check that a quantity is a finite number above zero.
@@ -77,6 +79,11 @@ class Problem:
                 f"give exactly one of {', '.join(goals)}; got {' and '.join(given) if given else 'none of them'}"
             )
         require_quantity(goals[given[0]], given[0])  # pyright: ignore[reportArgumentType]
+        if self.target_loss is not None and self.target_loss > _WORST_LOSS:
+            raise ValueError(
+                f"target_loss {self.target_loss:g} is no loss in nats per token that a model could have: a uniform"
+                f" guess over 160k entries has {_WORST_LOSS:g}"
+            )
         fewest = self.bounds.student_tokens[0]
         if self.student_tokens is not None and self.student_tokens < fewest:
             raise ValueError(f"student_tokens {self.student_tokens:g} is below the least allowed, {fewest:g}")

@@ -1,6 +1,6 @@
 """Figures of the commands as files, and those of plans and crossovers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import numpy as np
 
 from distlaw.costs import CostModel, Scenario
 from distlaw.laws import StudentLaw
-from distlaw.plan import Bounds, Plan, budget_grid
+from distlaw.plan import Bounds, OptionUncertainty, Plan, budget_grid
 from distlaw.report.matplotlib_charts import draw
 from distlaw.report.page_charts import budgets_around, lead_chart, loss_chart
 from distlaw.runs import one_line, written_whole
@@ -52,15 +52,18 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(temporary, format=kind, dpi=160, metadata=metadata)
 
 
-def loss_against_compute(law: StudentLaw, plan: Plan, *, law_name: str) -> "Figure":
+def loss_against_compute(
+    law: StudentLaw, plan: Plan, *, law_name: str, intervals: Mapping[str, OptionUncertainty] | None = None
+) -> "Figure":
     """Draw `loss_chart`: student loss over compute in every option (figure 8), with the plan's own points.
 
     Args:
         law: The law of the plan.
         plan: The plan; its student size, bounds and costs are used.
         law_name: For the title.
+        intervals: Of the plan's losses.
     """
-    chart = loss_chart(budgets_around(law, plan), plan)
+    chart = loss_chart(budgets_around(law, plan), plan, intervals=intervals)
     return draw(replace(chart, title=f"{chart.title}, law {law_name}"))
 
 

@@ -74,7 +74,7 @@ def test_what_lies_beyond_the_range_is_said(laws):
         ("file:/etc/passwd", "is unknown"),
         ("/etc/passwd", "is unknown"),
         ("own:runs.json", "brought along by another session, or too long ago"),
-        ("file:broken.json", "broken.json' is damaged"),
+        ("file:broken.json", "^law file 'broken.json' is damaged"),
         ("", "Law: '' is unknown"),
     ],
 )

@@ -67,7 +67,7 @@ def plan(
     if figure is not None:
         from distlaw.report.figures import loss_against_compute, save_figure
 
-        save_figure(loss_against_compute(distillation, answer, law_name=law), figure)
+        save_figure(loss_against_compute(distillation, answer, law_name=law, intervals=spread), figure)
     if write_config is not None:
         write_recipe(recipe(answer, law=law, scenario=write_scenario), write_config)
     if json:

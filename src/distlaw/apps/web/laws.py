@@ -103,7 +103,7 @@ class Laws:
         path = self._folder / name
         changed = path.stat().st_mtime_ns
         if name not in self._read or self._read[name][0] != changed:
-            self._read[name] = changed, Law(key=key, found=read_law(path), command=str(path))
+            self._read[name] = changed, Law(key=key, found=_read(path, name), command=str(path))
         return self._read[name][1]
 
 
@@ -120,15 +120,20 @@ def law_of_text(text: str, name: str) -> Law:
     with tempfile.TemporaryDirectory(prefix="distlaw-") as folder:
         path = Path(folder) / "law.json"
         path.write_text(text, encoding="utf-8")
-        try:
-            found = read_law(path)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(path), one_line(name, 60))) from None
+        found = _read(path, name)
     if found.count > MOST_DRAWS:
         raise ValueError(
             f"law file '{one_line(name, 60)}' has {found.count:,} resamples; at most {MOST_DRAWS:,} are read"
         )
     return Law(key=OWN + name, found=found, command=name if name.endswith(".json") else f"{name}.json")
+
+
+def _read(path: Path, name: str) -> FittedLaw:
+    """A law file; errors call it as the user does."""
+    try:
+        return read_law(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), one_line(name, 60))) from None
 
 
 def decoded(content: object, most: int) -> bytes:
