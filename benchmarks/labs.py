@@ -25,6 +25,7 @@ from distlaw.sweep.estimate import learned
 from distlaw.sweep.jobs import jobs_of
 from distlaw.sweep.state import State
 from distlaw.sweep.store import Store
+from distlaw.sweep.study import Study
 from distlaw.train.config import TrainingConfig
 
 SECONDS = 0.5
@@ -142,7 +143,8 @@ def sharing(folder: Path) -> None:
     """Core time of the labs that train when they share runs and teachers' passes, against each lab in a folder alone.
 
     Together is measured: CPU time of the runs in the folder, which all of the labs have read. Apart is what the jobs of
-    each lab alone would take at the speeds of these runs, teachers and passes within a lab shared as they are there.
+    each lab alone would take at the speeds of these runs: with its teachers trained once and their passes shared among
+    its own students, and with each student asking its teacher for itself.
     """
     labs = [lab for name in NAMES if (lab := open_lab(name)).study is not None]
     studies = {lab.name: lab.study("full", 0) for lab in labs if lab.study is not None}
@@ -155,14 +157,21 @@ def sharing(folder: Path) -> None:
         for job in jobs_of(whole, [run for run in whole.runs if run.id in records])
     ]
     estimator = learned(whole, took)
-    apart = {name: sum(estimator.seconds(job) for job in jobs_of(study, study.runs)) for name, study in studies.items()}
-    shared = sum(estimator.seconds(job) for job in jobs_of(whole, whole.runs))
+
+    def cost(study: Study, *, passes_shared: bool = True) -> float:
+        jobs = jobs_of(study, study.runs)
+        if not passes_shared:
+            jobs = jobs_of(study, study.runs, apart=[job.id for job in jobs])
+        return sum(estimator.seconds(job) for job in jobs)
+
+    apart, shared = {name: cost(study) for name, study in studies.items()}, cost(whole)
+    unshared = sum(cost(study, passes_shared=False) for study in studies.values())
     measured, said = sum(seconds for _, seconds in took), sum(estimator.seconds(job) for job, _ in took)
     for name, seconds in apart.items():
         print(f"{name:<16} {len(studies[name].runs):4} runs {seconds / 60:7.1f} core-min alone")
-    print(
-        f"apart {sum(apart.values()) / 60:.1f}, together {shared / 60:.1f} core-min: {shared / sum(apart.values()):.0%}"
-    )
+    print(f"together {shared / 60:.1f} core-min")
+    for what, seconds in (("its passes shared", sum(apart.values())), ("each student asking its teacher", unshared)):
+        print(f"each lab alone, {what}: {seconds / 60:.1f} core-min, together {shared / seconds:.0%} of that")
     print(f"(runs there: measured {measured / 60:.1f} core-min, said {said / 60:.1f})")
 
 
