@@ -186,7 +186,7 @@ def test_a_budget_goes_over_into_another_unit_and_back():
 )
 def test_what_is_saved_can_be_read_again(button):
     found = answer(PlanQuestion(), DEFAULT)
-    file = saved(f"plan-{button}", found)
+    file = saved(button, found)
     if button == "json":
         assert json.loads(file["content"])["options"][0]["scenario"] == "supervised"
         return

@@ -308,6 +308,6 @@ def save(site: Site, *values: Any) -> tuple[Any, Any]:  # noqa: ANN401
     if one is None or name is None:
         return no_update, None
     try:
-        return saved(f"plan-{name}", one), None
+        return saved(name, one), None
     except ValueError as error:  # in what only a file needs, as own teachers
         return no_update, message(str(error))

@@ -1,14 +1,15 @@
 """What the Plan tab shows of an answer: words, tables, and what one takes along."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from dash import html
 
+from distlaw.apps.output import json_text
 from distlaw.apps.web.elements import (
     Content,
     amount,
+    chart_file,
     code,
     csv_text,
     details,
@@ -24,13 +25,12 @@ from distlaw.runs import format_quantity
 
 def saved(button: str, one: Answer) -> dict[str, str]:
     """What a button saves: name and content of a file."""
-    if button == "plan-json":
-        return {"filename": "plan.json", "content": json.dumps(content(one), indent=2, ensure_ascii=False)}
-    if button == "plan-options-csv":
-        return {"filename": "plan.csv", "content": csv_text(list(rows(one)))}
-    name = button.removeprefix("plan-").removesuffix("-csv")
-    chart = crossover(one) if name == "crossover" else curves(one)[name]
-    return {"filename": f"{chart.name}.csv", "content": chart.csv()}
+    if button == "json":
+        return {"filename": "plan.json", "content": json_text(content(one))}
+    if button == "options-csv":
+        return {"filename": "plan.csv", "content": csv_text(rows(one))}
+    name = button.removesuffix("-csv")
+    return chart_file(crossover(one) if name == "crossover" else curves(one)[name])
 
 
 def answer_shown(one: Answer) -> list[Content]:
