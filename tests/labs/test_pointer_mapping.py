@@ -169,7 +169,8 @@ def test_an_interrupted_lab_goes_on_and_finds_the_same(tmp_path, lab):
     with pytest.raises(KeyboardInterrupt):
         LAB.examine(bench("one", stop))
     assert sum(lab.values()) == 4
-    found = LAB.examine(bench("one"))
+    found = LAB.examine(goes_on := bench("one"))
+    assert sum(seconds > 0 for seconds in goes_on.before.values()) == 4  # what the first call took is known
     assert lab == {4: 5, 6: 2}  # none twice: teachers of 4 and 6, twice; students of three teachers and of none
     whole = LAB.examine(bench("another"))
     assert found.tables == whole.tables

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distlaw.apps.study_run import Where, do_study
 from distlaw.labs.files import Outcome, write_outcome
 from distlaw.labs.findings import Preset
-from distlaw.labs.lab import Bench, Lab
+from distlaw.labs.lab import Bench, Lab, core_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def run_labs(
         folder = out / lab.name
         folder.mkdir(parents=True, exist_ok=True)
         own = [] if lab.name not in studies else [records[run.id] for run in studies[lab.name].runs]
-        before = time.process_time()
+        begun = time.process_time()
         bench = Bench(
             preset=preset,
             seed=seed,
@@ -73,6 +73,7 @@ def run_labs(
         except KeyboardInterrupt:
             print(f"stopped within {lab.name}; the same command goes on", file=sys.stderr)
             return False
+        spent = time.process_time() - begun + sum(bench.before.values())
         found = Outcome.of(
             lab,
             findings,
@@ -80,7 +81,7 @@ def run_labs(
             seed=seed,
             command=f"distlaw lab {lab.name} --preset {preset}" + (f" --seed {seed}" if seed else ""),
             runs=len(own),
-            core_seconds=time.process_time() - before + sum(core_seconds(record) for record in own),
+            core_seconds=spent + sum(core_seconds(record) for record in own),
             machine=f"{platform.machine()}, {platform.system()}",
         )
         write_outcome(found, folder)
@@ -91,11 +92,6 @@ def run_labs(
 def together(studies: Sequence["Study"]) -> "Study":
     """One study with the protocols of several; they share all else."""
     return replace(studies[0], protocols=tuple(protocol for one in studies for protocol in one.protocols))
-
-
-def core_seconds(record: dict[str, Any]) -> float:
-    """CPU time of a run; of a pass that several shared, its share."""
-    return record["cpu_seconds"] / record["students_on_one_pass"]
 
 
 def _model(store: Path, record: dict[str, Any]) -> Path:

@@ -24,6 +24,7 @@ class Bench:
         records: Records of its runs, by `Run.id`.
         models: Where a run's model lies, by `Run.id`, as `distlaw evaluate` takes it.
         progress: Called with what is being done, how much of it is done, and of how much.
+        before: CPU seconds of each part that an earlier call has done and this one reads, by name; 0 of its own parts.
     """
 
     preset: Preset
@@ -34,6 +35,12 @@ class Bench:
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     models: Mapping[str, Path] = field(default_factory=dict)
     progress: Callable[[str, float, float], None] = lambda _what, _done, _all: None
+    before: dict[str, float] = field(default_factory=dict)
+
+
+def core_seconds(record: Mapping[str, Any]) -> float:
+    """CPU time of a run; of a pass that several shared, its share."""
+    return record["cpu_seconds"] / record["students_on_one_pass"]
 
 
 @dataclass(frozen=True, kw_only=True)

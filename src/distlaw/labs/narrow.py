@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distlaw.labs.findings import Preset
-from distlaw.labs.lab import Bench
+from distlaw.labs.lab import Bench, core_seconds
 from distlaw.labs.trials import scale, seeds_from
 from distlaw.runs import RECORD, written_whole
 from distlaw.sweep.protocols import Run
@@ -89,12 +89,15 @@ def narrow(bench: Bench, *, params: float, teacher: Run, epochs: tuple[int, ...]
                 split="student",
             )
             out = bench.out / "narrow" / f"{times}-epochs-seed-{seed}"
+            done_before = all((out / "students" / name / RECORD).exists() for name in found)
             if not run(config, out, cache=bench.cache).finished:
                 raise KeyboardInterrupt
             for name, by_epochs in found.items():
                 record: dict[str, Any] = json.loads((out / "students" / name / RECORD).read_text(encoding="utf-8"))
                 by_epochs.setdefault(times, {})[seed] = record["student_loss"]
                 teacher_loss = record["evaluation"]["teacher_cross_entropy"]
+                if done_before:
+                    bench.before[f"{out.name} {name}"] = core_seconds(record)
             done += times
     return Narrow(tokens=tokens, teacher_loss=teacher_loss, distilled=found[_DISTILLED], supervised=found[_SUPERVISED])
 

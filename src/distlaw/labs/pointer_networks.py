@@ -5,6 +5,7 @@ table of all inputs; a teacher is asked about each input once, however many stud
 mean over the distribution, not over a test set.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,13 +64,15 @@ def trained(network: Network, bench: Bench) -> Trained:
     path = bench.out / "networks" / f"{network}-seed-{bench.seed}-trials-{TRIALS}.npz"
     if path.exists():
         with np.load(path) as kept:
-            layers = tuple(kept[name] for name in sorted(set(kept) - {"loss", "error"}))
+            layers = tuple(kept[name] for name in sorted(kept) if name.startswith("layer"))
+            bench.before.setdefault(path.name, float(kept["cpu_seconds"]))
             return Trained(loss=kept["loss"], error=kept["error"], layers=layers)
     inputs, answers = inputs_and_answers()
     if network.teacher is None:
         targets = np.eye(POSITIONS, dtype=np.float32)[answers]
     else:
         targets = np.exp(log_probabilities(trained(network.teacher, bench).layers, inputs))
+    begun, bench.before[path.name] = time.process_time(), 0.0
     layers = train(
         network.width,
         samples=network.samples,
@@ -87,7 +90,8 @@ def trained(network: Network, bench: Bench) -> Trained:
     path.parent.mkdir(exist_ok=True)
     weights: dict[str, Any] = {f"layer{i}": layer for i, layer in enumerate(found.layers)}
     with written_whole(path, "networks") as temporary:
-        np.savez(temporary, loss=found.loss, error=found.error, **weights)
+        spent = time.process_time() - begun
+        np.savez(temporary, loss=found.loss, error=found.error, cpu_seconds=spent, **weights)
     return found
 
 
