@@ -22,7 +22,7 @@ from distlaw.labs.pointer_networks import TRIALS, Network
 from distlaw.labs.pointer_task import POSITIONS, draw, inputs_and_answers
 from distlaw.labs.registry import NAMES, open_lab
 from distlaw.sweep.estimate import learned
-from distlaw.sweep.jobs import jobs_of
+from distlaw.sweep.jobs import Job, jobs_of
 from distlaw.sweep.state import State
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import Study
@@ -164,12 +164,20 @@ def sharing(folder: Path) -> None:
             jobs = jobs_of(study, study.runs, apart=[job.id for job in jobs])
         return sum(estimator.seconds(job) for job in jobs)
 
+    def teacher_pass(job: Job) -> float:
+        once, twice = (estimator.seconds(Job(runs=job.runs[:1] * times)) for times in (1, 2))
+        return 2 * once - twice - estimator.coefficients[0]
+
     apart, shared = {name: cost(study) for name, study in studies.items()}, cost(whole)
     unshared = sum(cost(study, passes_shared=False) for study in studies.values())
     measured, said = sum(seconds for _, seconds in took), sum(estimator.seconds(job) for job, _ in took)
     for name, seconds in apart.items():
         print(f"{name:<16} {len(studies[name].runs):4} runs {seconds / 60:7.1f} core-min alone")
-    print(f"together {shared / 60:.1f} core-min")
+    jobs = jobs_of(whole, whole.runs)
+    untaught = sum(estimator.seconds(job) for job in jobs if job.teacher is None)
+    passes = sum(teacher_pass(job) for job in jobs if job.teacher is not None)
+    parts = f"{untaught / 60:.1f} without a teacher, {passes / 60:.1f} teachers' passes"
+    print(f"together {shared / 60:.1f} core-min: {parts}")
     for what, seconds in (("its passes shared", sum(apart.values())), ("each student asking its teacher", unshared)):
         print(f"each lab alone, {what}: {seconds / 60:.1f} core-min, together {shared / seconds:.0%} of that")
     print(f"(runs there: measured {measured / 60:.1f} core-min, said {said / 60:.1f})")

@@ -7,7 +7,7 @@ from distlaw.plan.crossover import (
     ratios_to_supervised,
     token_crossover,
 )
-from distlaw.plan.grids import BudgetGrid, TeacherGrid, TokenGrid, budget_grid, teacher_grid, token_grid
+from distlaw.plan.grids import BudgetGrid, TeacherGrid, TokenGrid, budget_grid, budgets_of, teacher_grid, token_grid
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.options import SUPERVISED, Option, Plan, solve
 from distlaw.plan.problem import Bounds, Problem
@@ -38,6 +38,7 @@ __all__ = [
     "TokenGrid",
     "Verdict",
     "budget_grid",
+    "budgets_of",
     "compute_crossovers",
     "confidence_sentences",
     "distilled_optimum",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from distlaw.costs import SCENARIOS, CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
-from distlaw.plan.problem import Bounds
+from distlaw.plan.problem import Bounds, Problem
 
 Array = NDArray[np.float64]
 
@@ -74,6 +74,24 @@ def budget_grid(
         compute=budgets,
         supervised=supervised_optimum(law.supervised, sizes[:, None], compute=budgets, bounds=bounds, costs=costs),
         distilled={scenario.name: distilled[i] for i, scenario in enumerate(scenarios)},
+    )
+
+
+def budgets_of(law: StudentLaw, problem: Problem, compute: ArrayLike) -> BudgetGrid:
+    """A problem's student over other budgets, all else as in the problem.
+
+    Args:
+        law: Distillation law.
+        problem: Its student, sharing, bounds and costs are used.
+        compute: Budgets in FLOPs, shape (c,).
+    """
+    return budget_grid(
+        law,
+        problem.student_params,
+        compute,
+        scenarios=problem.scenarios,
+        bounds=problem.bounds,
+        costs=problem.costs,
     )
 
 

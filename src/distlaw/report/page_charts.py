@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series, shades
 from distlaw.laws import PublishedLaw, StudentLaw
-from distlaw.plan import BudgetGrid, Crossover, OptionUncertainty, Plan, TeacherGrid, budget_grid
+from distlaw.plan import BudgetGrid, Crossover, OptionUncertainty, Plan, TeacherGrid, budgets_of
 from distlaw.plan.crossover import CROSSES
 from distlaw.report.palette import OPTION_STYLE
 from distlaw.report.paper.compute_optimal import option_lines
@@ -28,17 +28,8 @@ _EITHER_SIDE, _POINTS = 300.0, 61  # of a plan's compute: how far charts reach, 
 
 def budgets_around(law: StudentLaw, plan: Plan) -> BudgetGrid:
     """The plan's student over budgets on either side of its compute, all else as in the plan."""
-    problem = plan.problem
-    centre = problem.compute or plan.best.flops.total
-    compute = np.geomspace(centre / _EITHER_SIDE, centre * _EITHER_SIDE, _POINTS)
-    return budget_grid(
-        law,
-        problem.student_params,
-        compute,
-        scenarios=problem.scenarios,
-        bounds=problem.bounds,
-        costs=problem.costs,
-    )
+    centre = plan.problem.compute or plan.best.flops.total
+    return budgets_of(law, plan.problem, np.geomspace(centre / _EITHER_SIDE, centre * _EITHER_SIDE, _POINTS))
 
 
 def loss_chart(grid: BudgetGrid, plan: Plan, *, intervals: Mapping[str, OptionUncertainty] | None = None) -> Chart:

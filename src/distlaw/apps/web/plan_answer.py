@@ -30,7 +30,7 @@ from distlaw.plan import (
     Plan,
     RankedTeacher,
     Verdict,
-    budget_grid,
+    budgets_of,
     compute_crossovers,
     confidence_sentences,
     judge,
@@ -260,17 +260,9 @@ def _spread(law: Law, question: PlanQuestion) -> dict[str, OptionUncertainty]:
 
 @remembered(256)
 def _grid(law: StudentLaw, question: PlanQuestion, decade: int) -> BudgetGrid:
-    problem = question.problem
     compute = np.logspace(decade - 2, decade + 3, 5 * _PER_DECADE + 1)
     with _LANE.turn(_CURVES):
-        return budget_grid(
-            law,
-            problem.student_params,
-            compute,
-            scenarios=problem.scenarios,
-            bounds=problem.bounds,
-            costs=problem.costs,
-        )
+        return budgets_of(law, question.problem, compute)
 
 
 @remembered(256)
