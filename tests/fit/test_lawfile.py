@@ -2,11 +2,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from distlaw.apps.cli import main
 from distlaw.fit import FitSpec, find_law, fit_law, read_law, write_law
 from distlaw.laws import EffectiveTokensLaw, published
 from distlaw.runs import Runs, write_runs
+from distlaw.runs.checksum import sealed_text
 
 SUPERVISED = published("busbridge2025").supervised
 LAW = EffectiveTokensLaw(supervised=SUPERVISED, kappa=2.2, m=13)
@@ -123,21 +126,82 @@ def test_bad_input_is_one_line(tmp_path, capsys, words):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("format"), "is not a law file"),
-        (lambda c: c.update(form="cubic"), "damaged"),
-        (lambda c: c["coefficients"].update(kappa=-1), "damaged"),
-        (lambda c: c["coefficients"].pop("m"), "damaged"),
+        (lambda c: c.update(form="cubic"), "'cubic' is missing or unknown"),
+        (lambda c: c["coefficients"].update(kappa=-1), "kappa must be finite and positive"),
+        (lambda c: c["coefficients"].pop("m"), "'m' is missing"),
+        (lambda c: c["coefficients"].update(m="13"), "m must be a number, got 13"),
         (lambda c: c["draws"].update(float64="!!"), "damaged"),
         (lambda c: c["draws"].update(shape=[63, 2]), "damaged"),
         (lambda c: c.update(fitted_range=3), "damaged"),
+        (lambda c: c["fitted_range"].update(student_params=[1e9, 1e8]), "student_params must be least and most"),
+        (lambda c: c["fitted_range"].update(teacher_loss=[2.0, 7e20]), "teacher_loss must lie between 0 and 100"),
+        (lambda c: c["intervals"].update(kappa=[3, 2]), "intervals.kappa must be least and most, got 3 and 2"),
+        (lambda c: c.update(residual_std=-3), "residual_std must lie between 0 and 100, got -3"),
+        (lambda c: c.update(interval_level=40), "interval_level must lie between 0 and 1, got 40"),
+        (lambda c: c.update(interval_level=True), "interval_level must be a number"),
+        (lambda c: c["supervised"].update(E=7e20), "the loss of the smallest fitted student must lie between 0 and"),
     ],
 )
-def test_damaged_files_are_refused(file, change, message):
+def test_what_no_law_can_hold_is_refused(file, change, message):
     content = json.loads(file.read_text())
     change(content)
-    file.write_text(json.dumps(content))
+    file.write_text(sealed_text(content, content["format"]))
     with pytest.raises(ValueError, match=message):
         read_law(file)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_flipped_bit_goes_unnoticed(file, data):
+    """Of any byte before the resamples, where the numbers are, and of a few of theirs."""
+    whole = file.read_bytes()
+    place = data.draw(st.integers(0, whole.index(b'"float64"') + 200))
+    flipped = bytearray(whole)
+    flipped[place] ^= 1 << data.draw(st.integers(0, 7))
+    before = read_law(file)
+    other = file.with_name("flipped.json")
+    other.write_bytes(flipped)
+    try:
+        after = read_law(other)
+    except ValueError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    assert json.loads(flipped) == json.loads(whole)
+    assert after.law == before.law
+
+
+def test_an_edit_is_refused_until_it_is_accepted(file, capsys):
+    content = json.loads(file.read_text())
+    content["source"] = "somebody else"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"damaged or edited; to accept an edit of your own, run `distlaw checksum"):
+        read_law(file)
+    assert main(["checksum", str(file)]) == 1
+    assert main(["checksum", str(file), "--accept"]) == 0
+    assert main(["checksum", str(file), "--json"]) == 0
+    assert read_law(file).source == "somebody else"
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("key", ["format", "sha256"])
+def test_a_file_without_its_format_or_checksum_is_refused(file, key):
+    content = json.loads(file.read_text())
+    del content[key]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"is not a law file to rely on: it .*{key}"):
+        read_law(file)
+
+
+def test_files_of_the_older_format_are_read_and_can_be_given_a_checksum(file, capsys):
+    content = json.loads(file.read_text())
+    del content["sha256"]
+    file.write_text(json.dumps(content | {"format": "distlaw-law-1"}))
+    law = read_law(file).law
+    assert main(["checksum", str(file)]) == 1
+    assert "an older version wrote it" in capsys.readouterr().out
+    assert main(["checksum", str(file), "--accept"]) == 0
+    assert json.loads(file.read_text())["format"] == "distlaw-law-2"
+    assert read_law(file).law == law
 
 
 def test_unreadable_files_are_refused(tmp_path):

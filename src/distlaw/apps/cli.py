@@ -10,6 +10,7 @@ import cyclopts
 
 import distlaw
 from distlaw.apps.commands.check import check
+from distlaw.apps.commands.checksum import checksum
 from distlaw.apps.commands.compare import compare
 from distlaw.apps.commands.crossover import crossover
 from distlaw.apps.commands.evaluate import evaluate
@@ -38,7 +39,7 @@ app = cyclopts.App(
     default_parameter=cyclopts.Parameter(negative=()),
 )
 _SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, suggest, flops, laws, check, report, serve)
-_TRAINING = (train, distill, evaluate, targets, runs, study, lab, mup_check)
+_TRAINING = (train, distill, evaluate, targets, runs, study, lab, mup_check, checksum)
 for _command in (*_SCIENCE, *_TRAINING):
     app.command(_command)
 

@@ -1,8 +1,9 @@
 """Law files: a fitted law with its resamples, range and data's hash, as JSON that goes where a law's name goes."""
 
 import base64
-import json
+import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from distlaw.fit.fit import NOT_CONVERGED, FitResult
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
 from distlaw.laws import PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
 from distlaw.runs import one_line, written_whole
+from distlaw.runs.checksum import sealed_text, unsealed
+from distlaw.runs.quantity import MOST
 
 Array = NDArray[np.float64]
 
-FORMAT = "distlaw-law-1"
+FORMAT = "distlaw-law-2"
+_BEFORE = ("distlaw-law-1",)  # without a checksum
+_MOST_LOSS = 100.0  # nats a token: six times that of a uniform guess over the largest vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,6 @@ def write_law(
     if path.suffix != ".json":
         raise ValueError(f"law file '{one_line(path)}' must end in .json")
     content = {
-        "format": FORMAT,
         "name": name,
         "form": fit.spec.form,
         "joint": fit.spec.joint,
@@ -93,57 +97,97 @@ def write_law(
         **(extra or {}),
         "draws": {"shape": list(fit.draws.shape), "float64": _pack(fit.draws)},
     }
-    text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
+    text = sealed_text(_finite(content), FORMAT)
+    _law_of(unsealed(text, str(path), FORMAT), path)  # what could not be read is not written
     with written_whole(path, "law file") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_law(path: Path) -> FittedLaw:
     """Read a law file.
 
     Raises:
-        ValueError: The file cannot be read or is no law file; names what is wrong.
+        ValueError: The file cannot be read, is no law file, is not as it was written, or holds what no law can; names
+            what is wrong.
     """
     shown = one_line(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as error:
         raise ValueError(f"law file '{shown}' cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"law file '{shown}' is not JSON ({one_line(error)})") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f'\'{shown}\' is not a law file: it does not say "format": "{FORMAT}"')
+    try:
+        content = unsealed(text, str(path), FORMAT, before=_BEFORE)
+    except ValueError as error:
+        raise ValueError(f"'{shown}' is not a law file to rely on: {one_line(error, 600)}") from None
+    return _law_of(content, path)
+
+
+def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
+    """A law from the content of its file, with every number in its range."""
     try:
         form = FORMS[content["form"]]
         rest = content["supervised"]
-        supervised = None if rest is None else SupervisedLaw(**{k: float(v) for k, v in rest.items()})
+        supervised = None if rest is None else SupervisedLaw(**{k: _number(k, v) for k, v in rest.items()})
         base = {} if supervised is None else {"supervised": supervised}
-        law = form.make(**base, **{name: float(content["coefficients"][name]) for name in form.coefficients})
+        given = content["coefficients"]
+        law = form.make(**base, **{name: _number(name, given[name]) for name in form.coefficients})
         joint = content.get("joint", False) is True
         spread = joint_form(form) if joint else form
         count, width = (int(n) for n in content["draws"]["shape"])
         draws = _unpack(content["draws"]["float64"], count, width)
         if count and width != len(spread.names):
             raise ValueError(f"draws have {width} coordinates, form '{form.name}' has {len(spread.names)}")
+        fitted = {
+            str(name): _range(f"fitted_range.{name}", ends, 0.0, _MOST_LOSS if name.endswith("_loss") else MOST)
+            for name, ends in content["fitted_range"].items()
+        }
+        _require_losses(law if isinstance(law, SupervisedLaw) else law.supervised, fitted)
         return FittedLaw(
             name=str(content["name"]),
             law=law,
             source=str(content["source"]),
             data=str(content["data"]),
             size_convention="as in the fitted runs",
-            fitted_range={str(k): (float(a), float(b)) for k, (a, b) in content["fitted_range"].items()},
+            fitted_range=fitted,
             runs=str(content["runs"]),
-            intervals={str(k): (float(a), float(b)) for k, (a, b) in content["intervals"].items()},
-            interval_level=float(content["interval_level"]),
+            intervals={str(k): _range(f"intervals.{k}", ends) for k, ends in content["intervals"].items()},
+            interval_level=_number("interval_level", content["interval_level"], 0.0, 1.0),
             cautions=tuple(
                 f"{name} is not determined by the runs: {why}" for name, why in content["not_identified"].items()
             ),
             draws=None if not count else spread.law(draws, None if joint else supervised),
             count=count,
-            noise=float(content["residual_std"]),
+            noise=_number("residual_std", content["residual_std"], 0.0, _MOST_LOSS),
         )
-    except (KeyError, TypeError, AttributeError, ValueError, zlib.error) as error:
-        raise ValueError(f"law file '{shown}' is damaged ({type(error).__name__}: {one_line(error)})") from None
+    except KeyError as error:
+        raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing or unknown") from None
+    except (TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
+        raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)}") from None
+
+
+def _number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite number of JSON within a range, the ends included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number, got {one_line(value, 40)}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {value:g}")
+    return float(value)
+
+
+def _range(name: str, ends: object, low: float = -math.inf, high: float = math.inf) -> tuple[float, float]:
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise ValueError(f"{name} must be two numbers, least and most, got {one_line(ends, 60)}")
+    least, most = (_number(name, end, low, high) for end in ends)
+    if least > most:
+        raise ValueError(f"{name} must be least and most, got {least:g} and {most:g}")
+    return least, most
+
+
+def _require_losses(law: SupervisedLaw, fitted: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a law whose losses are none, where it was fitted."""
+    if {"student_params", "student_tokens"} <= fitted.keys():
+        loss = float(law.loss(fitted["student_params"][0], fitted["student_tokens"][0]))
+        _number("the loss of the smallest fitted student", loss, 0.0, _MOST_LOSS)
 
 
 def find_law(name: str) -> PublishedLaw:

@@ -1,9 +1,11 @@
 """Files are whole or not there: written under a temporary name in their folder, then renamed."""
 
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distlaw.runs.quantity import one_line
@@ -13,6 +15,9 @@ from distlaw.runs.quantity import one_line
 def written_whole(path: Path, what: str = "file") -> Iterator[Path]:
     """Give a temporary path to write to, and rename it to `path` when the block ends well.
 
+    A new file has the permissions that the umask leaves; one that takes another's place has those of the other, and its
+    group where that may be given. Of a link the file that it leads to is replaced, and the link stays.
+
     Args:
         path: Where the file shall be; what stands there stays until the new one is complete.
         what: What the file is, for messages.
@@ -21,16 +26,66 @@ def written_whole(path: Path, what: str = "file") -> Iterator[Path]:
         ValueError: The file cannot be written; one line that names it.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        place = _followed(path)
+        before = _regular(place)
+        mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) & 0o666 | 0o600
+        temporary = new_file(place, suffix=path.suffix, mode=mode)
         try:
             yield temporary
-            temporary.chmod(0o644)
-            temporary.replace(path)
+            if before is not None:
+                _take_permissions(temporary, before)
+            temporary.replace(place)
         except BaseException:  # an interrupt too must not leave a half-written file
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         reason = error.strerror or one_line(error)
         raise ValueError(f"{what} '{one_line(path)}' cannot be written ({reason})") from None
+
+
+def new_file(beside: Path, *, suffix: str = "", mode: int = 0o666) -> Path:
+    """Make an empty file of a name of its own beside a path, with what the umask leaves of the permissions `mode`.
+
+    Raises:
+        OSError: There can be none.
+    """
+    while True:
+        path = beside.with_name(f".distlaw-{secrets.token_hex(8)}{suffix}")
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), mode))
+            return path
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads; any other path as it is.
+
+    Raises:
+        OSError: Links lead to each other.
+    """
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except RuntimeError:  # what Python before 3.13 says
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    """What is there now; None if nothing is.
+
+    Raises:
+        OSError: It is a folder, a device or a pipe, which no file may take the place of.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "a folder is there" if stat.S_ISDIR(found.st_mode) else "it is no regular file")
+    return found
+
+
+def _take_permissions(file: Path, before: os.stat_result) -> None:
+    now = file.stat()
+    if now.st_gid != before.st_gid:
+        with suppress(PermissionError):
+            os.chown(file, -1, before.st_gid)
+    file.chmod(stat.S_IMODE(before.st_mode))

@@ -1,0 +1,131 @@
+"""JSON files that check themselves: each holds the SHA-256 of its own content.
+
+The digest is of the content, not of the bytes: keys may be reordered and lines laid out anew, but no value may change.
+A format that has a digest is never written without one, so a file that names such a format and has none is damaged.
+Only files of older formats, which never had one, are read as they are.
+"""
+
+import hashlib
+import json
+import math
+import shlex
+from collections.abc import Collection, Mapping
+from typing import Any
+
+DIGEST, FORMAT = "sha256", "format"
+RECORD_FORMAT = "distlaw-record-1"
+"""Of the record of a run."""
+UNCHECKED: Collection[str | None] = (None,)
+"""What an older file says of its format: nothing."""
+
+
+def digest_of(content: object) -> str:
+    """SHA-256 of a value as canonical JSON: keys in order, no spaces.
+
+    >>> digest_of({"b": 1, "a": 2}) == digest_of({"a": 2, "b": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sealed(content: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """Content with the name of its format and its digest, which come first.
+
+    Args:
+        content: What JSON can hold; a format or digest in it is replaced.
+        form: Name of the format.
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(content))  # as a reader will have it: lists, names of keys
+    whole = {FORMAT: form, **{key: value for key, value in plain.items() if key not in (FORMAT, DIGEST)}}
+    return {FORMAT: form, DIGEST: digest_of(whole), **whole}
+
+
+def sealed_text(content: Mapping[str, Any], form: str, *, indent: int | None = 1) -> str:
+    """Content as the text of a JSON file that checks itself."""
+    return json.dumps(sealed(content, form), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def unsealed(text: str | bytes, name: str, form: str, *, before: Collection[str | None] = ()) -> dict[str, Any]:
+    """Read a JSON file that checks itself.
+
+    Args:
+        text: Of the file.
+        name: What to call the file in a message.
+        form: Name of the format that it must have.
+        before: Older formats that had no digest and are read as they are; `None` among them: files without a format.
+
+    Returns:
+        The content, with its format and digest.
+
+    Raises:
+        ValueError: It is not JSON, of another format, or not as it was written; says so without naming the file, but
+            for the command that accepts an edit.
+    """
+    content = parsed(text)
+    require_sealed(content, name, form, before=before)
+    return content
+
+
+def require_sealed(
+    content: Mapping[str, Any], name: str, form: str, *, before: Collection[str | None] = UNCHECKED
+) -> None:
+    """Check that content is what its digest says, if it has one or must have one.
+
+    Raises:
+        ValueError: See `unsealed`.
+    """
+    said = content.get(FORMAT)
+    if said != form:
+        old = said is None or isinstance(said, str)
+        if DIGEST in content or not (old and said in before):
+            raise ValueError(f'it does not say "{FORMAT}": "{form}"')
+        return
+    if DIGEST not in content:
+        raise ValueError(f'it has no "{DIGEST}", which a file of format {form} has')
+    if digest_of({key: value for key, value in content.items() if key != DIGEST}) != content[DIGEST]:
+        raise ValueError(
+            f'its content is not what its "{DIGEST}" says: it was damaged or edited; to accept an edit of your own,'
+            f" run `distlaw checksum {shlex.quote(str(name))} --accept`"
+        )
+
+
+def parsed(text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object, strictly: no number that is not finite, and no key twice.
+
+    Raises:
+        ValueError: It is none; says why, without naming the file.
+    """
+    try:
+        content = json.loads(
+            text.decode() if isinstance(text, bytes) else text,
+            parse_constant=_no_number,
+            parse_float=_number,
+            object_pairs_hook=_once,
+        )
+    except UnicodeDecodeError:
+        raise ValueError("it is not JSON: not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("it is not JSON of ours: nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    return content
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key '{key}' stands twice")
+        found[key] = value
+    return found
