@@ -136,7 +136,8 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("where", SHOWN)
-def test_what_the_documents_show_is_what_is_printed(where, capsys):
+def test_what_the_documents_show_is_what_is_printed(where, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS")  # as in a pipe
     command, shown = SHOWN[where]
     assert main(shlex.split(command)[2:]) == 0
     printed = {line.rstrip() for line in capsys.readouterr().out.splitlines()}

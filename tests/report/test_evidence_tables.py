@@ -51,6 +51,14 @@ def test_an_adaptive_study_says_first_what_it_saved(evidence):
     assert "| 2 | 16 | 2e+13 | 2.2100 | 0.0300 | 8 |" in text
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_a_study_says_fits_the_terminal(evidence, width):
+    for line in printed(evidence, width).splitlines():
+        assert len(line) <= width
+        assert line == line.rstrip()
+        assert "…" not in line
+
+
 def test_markdown_tables_are_whole(evidence):
     width = None
     for line in evidence_markdown(evidence).split("\n"):

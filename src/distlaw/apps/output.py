@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -12,6 +14,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_PIPED = 120  # columns where no terminal says how many
+_NARROWEST = 20
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
@@ -42,10 +47,36 @@ def print_json(result: Mapping[str, Any]) -> None:
 
 
 def console() -> "Console":
-    """Where tables go: the terminal's width, or wide enough not to wrap when there is no terminal."""
+    """Where tables go: as wide as COLUMNS says, else as the terminal, else 120 columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    return Console(width=_given_width() or (None if sys.stdout.isatty() else _PIPED), highlight=False)
+
+
+def print_sentences(*sentences: str, bullets: bool = False) -> None:
+    """Print sentences, each from a line of its own, broken at words where they are wider than `console()`.
+
+    Args:
+        sentences: What is said; a word that is longer than a line, as a path is, stays whole.
+        bullets: Begin each with a dash, its further lines indented.
+    """
+    width = console().width
+    first, further = ("- ", "  ") if bullets else ("", "")
+    for sentence in sentences:
+        broken = textwrap.wrap(
+            sentence,
+            width,
+            initial_indent=first,
+            subsequent_indent=further,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        print("\n".join(broken))
+
+
+def _given_width() -> int | None:
+    columns = os.environ.get("COLUMNS", "")
+    return max(int(columns), _NARROWEST) if columns.isascii() and columns.isdigit() and 0 < len(columns) < 6 else None
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

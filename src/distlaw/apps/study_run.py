@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from distlaw.apps.commands.train import CACHE
 from distlaw.apps.options import WholeNumber
-from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.output import console, print_json, print_sentences, print_warnings
 
 if TYPE_CHECKING:
     from distlaw.sweep.adaptive import Choices
@@ -60,8 +60,7 @@ def run_study(found: "Study", out: str, where: Where, *, json: bool) -> int:
     else:
         from distlaw.report.study_tables import choices_table, outcome_lines
 
-        for line in outcome_lines(outcome, study=out):
-            console().print(line, markup=False, soft_wrap=True)
+        print_sentences(*outcome_lines(outcome, study=out))
         if choices is not None:
             console().print(choices_table(choices))
     print_warnings(outcome.notes)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from distlaw.evidence import (
     AgainstSupervised,
@@ -22,7 +20,7 @@ from distlaw.evidence import (
     SeedNoise,
     TokenWorths,
 )
-from distlaw.report.tables import new_table
+from distlaw.report.layout import ALWAYS, Column, FittedTable, Prose, new_table
 from distlaw.runs import format_quantity
 
 if TYPE_CHECKING:
@@ -58,14 +56,15 @@ class Answer:
 
 def evidence_tables(evidence: Evidence, choices: "RunChoices | None" = None) -> Group:
     """Every question with its answer and tables, for a terminal; `choices` are those of an adaptive study."""
-    parts: list[Text | Table] = [Text(evidence_head(evidence))]
+    parts: list[Prose | FittedTable] = [Prose(evidence_head(evidence))]
     for section in evidence_answers(evidence, choices):
-        parts += [Text(), Text(section.question, style="bold"), *(Text(line) for line in section.sentences)]
+        parts += [Prose("", section.question, style="bold"), Prose(*section.sentences)]
         for sheet in section.sheets:
-            table = new_table(sheet.title, *sheet.columns)
+            first, *others = sheet.columns
+            table = new_table(sheet.title, first, Column(others[0], ALWAYS), *others[1:])
             for row in sheet.rows:
                 table.add_row(*row)
-            parts.append(table)
+            parts += [Prose(""), table]
     return Group(*parts)
 
 

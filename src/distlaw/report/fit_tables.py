@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from distlaw.report.tables import loss_text, new_table, size_text
+from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
+from distlaw.report.tables import loss_text, size_text
 
 Row = Mapping[str, Any]
 
@@ -22,14 +23,14 @@ def isoflop_table(content: Row, *, runs: str) -> Table:
     table = new_table(
         f"IsoFLOP profiles of {runs}",
         "compute",
-        "status",
-        "runs",
-        "best params",
+        Column("status", ALWAYS, words=True),
+        Column("runs", DETAIL),
+        Column("best params", ALWAYS),
         "90% interval",
         "best tokens",
         "loss there",
-        "depth",
-        "scatter",
+        Column("depth", DETAIL),
+        Column("scatter", DETAIL),
         caption="\n".join(notes),
     )
     for row in content["profiles"]:
@@ -75,12 +76,12 @@ def _variants(title: str, rows: Sequence[Row], content: Row, runs: str, note: st
         f"{title} ({runs})",
         "fit",
         *names,
-        "free",
-        "objective",
-        "train error",
-        "held-out error",
+        Column("free", DETAIL),
+        Column("objective", DETAIL + 1),
+        Column("train error", DETAIL),
+        Column("held-out error", ALWAYS),
         *asked,
-        "status",
+        Column("status", DETAIL),
         caption="\n".join(filter(None, notes)),
     )
     digits = ".1f" if content["computes"] else ".4f"
@@ -106,7 +107,7 @@ def _splits(isoflop: Row, computes: Sequence[float]) -> Table:
     table = new_table(
         "IsoFLOP parabolas against the law: N* ~ C^a, D* ~ C^b",
         "method",
-        "a",
+        Column("a", ALWAYS),
         "b",
         *(f"N* at {compute:.3g} FLOPs" for compute in computes),
         *(f"D/N at {compute:.3g} FLOPs" for compute in computes),
@@ -127,14 +128,14 @@ def _forms(kind: str, rows: Sequence[Row]) -> Table:
         f"Functional forms by held-out error, folds: {kind} ({len(rows[0]['folds']) if rows else 0})",
         "form",
         "free",
-        "mean error",
-        "behind the best",
+        Column("mean error", ALWAYS),
+        Column("behind the best", ALWAYS),
         "largest",
         "coverage",
-        "worst fold",
-        "inconsistency",
-        "limits",
-        "status",
+        Column("worst fold", DETAIL),
+        Column("inconsistency", DETAIL),
+        Column("limits", DETAIL, words=True),
+        Column("status", DETAIL),
         caption="the same runs and folds for all; intervals are 90 %, by resampling folds; coverage of 90 % prediction"
         " intervals",
     )

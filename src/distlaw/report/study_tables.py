@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from distlaw.costs import Bill
-from distlaw.report.tables import new_table, size_text
+from distlaw.report.layout import ALWAYS, DETAIL, Column, Prose, new_table
+from distlaw.report.tables import size_text
 from distlaw.runs import one_line
 
 if TYPE_CHECKING:
@@ -33,8 +34,17 @@ def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -
         f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared."
         f" {hours}"
     )
-    columns = "protocol", "runs", "of them teachers", "asked for before", "N", "D", "FLOPs"
-    table = new_table(f"Study {one_line(study)}", *columns, caption=caption)
+    table = new_table(
+        f"Study {one_line(study)}",
+        "protocol",
+        Column("runs", ALWAYS),
+        "of them teachers",
+        Column("asked for before", DETAIL),
+        "N",
+        "D",
+        Column("FLOPs", ALWAYS),
+        caption=caption,
+    )
     for share in outlook.protocols:
         table.add_row(
             Text(share.protocol),
@@ -54,17 +64,17 @@ def status_table(status: "Status", *, study: str) -> Group:
     share = status.flops_done / status.flops if status.flops else 1.0
     head = f"{status.done} of {status.runs} runs done, {share:.0%} of the FLOPs; {len(status.active)} jobs under way,"
     head += f" {status.waiting} waiting, {len(status.failed)} failed{left}"
-    table = new_table(f"Study {one_line(study)}", "job", "where", "step", "tokens/s")
+    table = new_table(f"Study {one_line(study)}", "job", Column("where", DETAIL), Column("step", ALWAYS), "tokens/s")
     for job in status.active:
         step = f"{job.step}/{job.steps}" if job.steps else "starting"
         table.add_row(Text(job.what), job.owner, step, f"{job.tokens_per_second:,.0f}" if job.steps else "-")
-    lines = [Text(head)]
+    lines = [head]
     if status.stopping:
-        lines.append(Text("asked to stop"))
-    lines += [Text(f"failed: {what}: {error}") for what, error in status.failed[:_MOST_FAILURES]]
+        lines.append("asked to stop")
+    lines += [f"failed: {what}: {error}" for what, error in status.failed[:_MOST_FAILURES]]
     if (more := len(status.failed) - _MOST_FAILURES) > 0:
-        lines.append(Text(f"and {more} more failed"))
-    return Group(table, *lines) if status.active else Group(*lines)
+        lines.append(f"and {more} more failed")
+    return Group(table, Prose(*lines)) if status.active else Group(Prose(*lines))
 
 
 def outcome_lines(outcome: "Outcome", *, study: str) -> Iterator[str]:
@@ -87,7 +97,14 @@ def choices_table(choices: "Choices") -> Table:
     )
     caption = f"Ended since {why}: {choices.flops:.3g} FLOPs, {saved:.0%} less than the full grid"
     table = new_table(
-        "Choosing runs", "batch", "runs done", "FLOPs", "target, nats", "deviation", "chosen", caption=caption
+        "Choosing runs",
+        "batch",
+        "runs done",
+        "FLOPs",
+        Column("target, nats", ALWAYS),
+        Column("deviation", ALWAYS),
+        Column("chosen", DETAIL),
+        caption=caption,
     )
     for number, step in enumerate(choices.rounds, start=1):
         table.add_row(

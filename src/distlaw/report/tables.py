@@ -3,27 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from distlaw.costs import Bill
 from distlaw.laws import PublishedLaw
 from distlaw.plan import SUPERVISED, OptionUncertainty, Plan, RankedTeacher, Verdict
+from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
 from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
 
 if TYPE_CHECKING:
     from distlaw.train.coordinate_check import CoordinateCheck
-
-
-def new_table(title: str, *columns: str, caption: str | None = None) -> Table:
-    """An empty table in this package's style."""
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
-    table.padding, table.pad_edge = (0, 1, 0, 0), False
-    for i, column in enumerate(columns):
-        # Names stay whole on a narrow terminal; headers of numbers may wrap.
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
-    return table
 
 
 def loss_text(value: float | None) -> str:
@@ -66,16 +56,16 @@ def plan_table(
     table = new_table(
         f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
         "option",
-        "student loss",
+        Column("student loss", ALWAYS),
         *(("90% interval", "wins") if spread else ()),
-        "vs supervised",
+        Column("vs supervised", ALWAYS),
         "student tokens",
         "teacher",
         "teacher tokens",
-        "teacher loss",
-        f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs",
+        Column("teacher loss", DETAIL),
+        Column(f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs", DETAIL + 1),
         *(("FLOPs",) if has_totals else ()),
-        *(("GPU-hours", "MWh", "$") if has_bills else ()),
+        *(("GPU-hours", Column("MWh", DETAIL + 1), "$") if has_bills else ()),
         caption="losses in nats per token; * on a bound of the search",
     )
     baseline = plan[SUPERVISED].student_loss
@@ -135,7 +125,7 @@ def fit_table(content: Mapping[str, Any], *, runs: str) -> Table:
     table = new_table(
         f"{content['form']} fitted to {runs}",
         "coefficient",
-        "value",
+        Column("value", ALWAYS),
         f"{content['interval_level']:.0%} interval",
         caption="\n".join(notes),
     )
@@ -160,12 +150,12 @@ def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
         "student",
         "parameters",
         "tokens",
-        "epochs",
-        "loss",
+        Column("epochs", DETAIL),
+        Column("loss", ALWAYS),
         "teacher loss",
         "KL from teacher",
-        "FLOPs",
-        "CPU s",
+        Column("FLOPs", DETAIL),
+        Column("CPU s", DETAIL),
         caption="losses in nats per token on held-out tokens, against the data; CPU time of the whole run",
     )
     for record in records:
@@ -189,7 +179,7 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
     table = new_table(
         f"{result['run']}, {format_quantity(result['params'])} parameters, on {result['tokens']:,} held-out tokens",
         "",
-        "",
+        Column("", ALWAYS),
         caption="nats per token" + ("" if result["teacher"] is None else f"; teacher {result['teacher']}"),
     )
     names = {
@@ -217,7 +207,7 @@ def prediction_table(result: Mapping[str, Any]) -> Table:
         f"{format_quantity(result['student_params'])} parameters on {format_quantity(result['student_tokens'])} tokens"
         f" (law {result['law']})",
         "loss, nats per token",
-        "",
+        Column("", ALWAYS),
         caption=result["teacher_loss_from"] and f"teacher loss {result['teacher_loss_from']}",
     )
     if result["teacher_loss"] is not None:
@@ -236,14 +226,14 @@ def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) 
     table = new_table(
         f"Teachers for this student, best first (law {law}, {scenario})",
         "teacher",
-        "student loss",
-        "gain",
+        Column("student loss", ALWAYS),
+        Column("gain", ALWAYS),
         "student tokens",
         "teacher params",
         "teacher loss",
-        "teacher loss is",
-        "FLOPs",
-        "with endless tokens",
+        Column("teacher loss is", DETAIL, words=True),
+        Column("FLOPs", DETAIL),
+        Column("with endless tokens", DETAIL + 1),
         caption="losses in nats per token; gain over supervised training with the same budget",
     )
     for row in ranked:
@@ -266,11 +256,11 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
     table = new_table(
         f"From here on supervised training is at least as good as distillation (law {law})",
         "student",
-        "compared at",
-        "crossing",
+        Column("compared at", ALWAYS),
+        Column("crossing", ALWAYS),
         "student loss",
         "supervised tokens",
-        "distilled tokens",
+        Column("distilled tokens", DETAIL),
         *(() if target_loss is None else (f"data ratio to {target_loss:g}", "compute ratio")),
         caption="FLOPs for equal compute, tokens for equal tokens; ratios: distilled over supervised",
     )
@@ -299,7 +289,7 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
 
 def flops_table(result: Mapping[str, Any]) -> Table:
     """Counts of one model, as `distlaw flops` gives them."""
-    table = new_table("Parameters and FLOPs", "", "")
+    table = new_table("Parameters and FLOPs", "", Column("", ALWAYS))
     table.add_row("parameters without embeddings", f"{result['n_params']:,}")
     table.add_row("embedding parameters", f"{result['n_embedding']:,}")
     table.add_row("all parameters", f"{result['n_total']:,}")
@@ -324,9 +314,8 @@ def flops_table(result: Mapping[str, Any]) -> Table:
 
 def laws_table(laws: Sequence[PublishedLaw], *, default: str) -> Table:
     """All published sets."""
-    table = new_table("Published laws (distlaw laws NAME shows one)", "name", "kind", "source", "data")
-    for column in table.columns:
-        column.justify = "left"
+    columns = Column("kind", ALWAYS, words=True), Column("source", words=True), Column("data", words=True)
+    table = new_table("Published laws (distlaw laws NAME shows one)", "name", *columns)
     for law in laws:
         table.add_row(law.name + (" (default)" if law.name == default else ""), law.kind, law.source, law.data)
     return table
@@ -343,7 +332,9 @@ def law_table(law: PublishedLaw) -> Table:
         *(f"{name}: {low:.4g} to {high:.4g}" for name, (low, high) in law.fitted_range.items()),
         *(f"caution: {caution}" for caution in law.cautions),
     ]
-    table = new_table(f"{law.name} ({law.kind})", "coefficient", "value", level, caption="\n".join(notes))
+    table = new_table(
+        f"{law.name} ({law.kind})", "coefficient", Column("value", ALWAYS), level, caption="\n".join(notes)
+    )
     for name, value in law.coefficients.items():
         interval = law.intervals.get(name)
         table.add_row(name, f"{value:g}", "" if interval is None else f"{interval[0]:g} to {interval[1]:g}")
@@ -355,9 +346,9 @@ def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: s
     table = new_table(
         f"{law} against {overall.runs} runs",
         "student",
-        "tokens",
+        Column("tokens", ALWAYS),
         "runs",
-        "mean |error|",
+        Column("mean |error|", ALWAYS),
         "max |error|",
         "bias",
         caption="error = predicted / measured - 1; a negative bias is too hopeful",
@@ -394,10 +385,10 @@ def suggest_table(content: Mapping[str, Any]) -> Table:
         "tokens",
         "teacher loss",
         "FLOPs",
-        "FLOPs in all",
-        "deviation",
-        *(("wrong verdict",) if verdict else ()),
-        "cheapest first",
+        Column("FLOPs in all", DETAIL),
+        Column("deviation", ALWAYS),
+        *((Column("wrong verdict", ALWAYS),) if verdict else ()),
+        Column("cheapest first", DETAIL),
         caption=f"deviation: expected standard deviation of {of} at the target, in %, after a run and those above it;"
         " cheapest first: the same FLOPs spent on the cheapest candidates instead",
     )
@@ -431,7 +422,7 @@ def coordinate_check_table(check: "CoordinateCheck") -> Table:
     table = new_table(
         f"Coordinate check of {check.parametrisation}: {'passed' if check.passed else 'failed'}",
         "slope over width",
-        *(f"step {step}" for step in range(steps)),
+        *(Column(f"step {step}", ALWAYS if step in (0, steps - 1) else DETAIL) for step in range(steps)),
         caption=f"within {check.limit:g} of 0 passes; logits may shrink",
     )
     for name, slopes in check.slopes.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from distlaw.apps.commands.train import require_training
-from distlaw.apps.output import console, print_json
+from distlaw.apps.output import console, print_json, print_sentences
 from distlaw.apps.study_run import Where
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def lab(
         if not json:
             from distlaw.report.lab_tables import verdict_lines
 
-            for line in verdict_lines(outcome):
-                console().print(line, markup=False, soft_wrap=True)
+            print_sentences(*verdict_lines(outcome))
 
     if not run_labs(
         [open_lab(one) for one in names], preset=preset, seed=seed, out=out, where=where, finished=finished

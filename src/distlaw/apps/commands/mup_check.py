@@ -5,7 +5,7 @@ from typing import Literal
 
 from distlaw.apps.commands.train import require_training
 from distlaw.apps.options import WholeNumber
-from distlaw.apps.output import console, print_json
+from distlaw.apps.output import console, print_json, print_sentences
 
 
 def mup_check(
@@ -64,8 +64,7 @@ def mup_check(
 
         out = console()
         out.print(coordinate_check_table(check))
-        for failure in check.failures:
-            out.print(f"- {failure}", markup=False, soft_wrap=True)
+        print_sentences(*check.failures, bullets=True)
         if figure is not None:
             out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
     return 0 if check.passed else 1

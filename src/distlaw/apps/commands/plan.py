@@ -14,7 +14,7 @@ from distlaw.apps.options import (
     student_draws,
     vocabulary_warnings,
 )
-from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.output import console, print_json, print_sentences, print_warnings
 from distlaw.apps.plan_content import extrapolations, plan_content
 from distlaw.laws import DEFAULT_LAW
 from distlaw.plan import confidence_sentences, judge, plan_uncertainty, recipe, solve, write_recipe
@@ -78,8 +78,8 @@ def plan(
         bills = [None if machine is None else machine.bill(option.flops.total) for option in answer.options]
         out = console()
         out.print(plan_table(answer, verdict, law=law, bills=bills, spread=spread))
-        for sentence in [*verdict.sentences, *confidence_sentences(spread)]:
-            out.print(f"- {sentence[0].upper()}{sentence[1:]}", markup=False, soft_wrap=True)
+        sentences = [*verdict.sentences, *confidence_sentences(spread)]
+        print_sentences(*(f"{sentence[0].upper()}{sentence[1:]}" for sentence in sentences), bullets=True)
         for what, path in (("Figure", figure), ("Config", write_config)):
             if path is not None:
                 out.print(f"{what}: {path}", markup=False, soft_wrap=True)

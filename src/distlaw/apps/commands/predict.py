@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.apps.options import ModelSize, Quantity, Size, planning_law, vocabulary_warnings
-from distlaw.apps.output import console, print_json, print_warnings
+from distlaw.apps.output import console, print_json, print_sentences, print_warnings
 from distlaw.fit.lawfile import FittedLaw, find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw, optimal_teacher_loss
 from distlaw.plan import loss_from_bits_per_byte
@@ -85,7 +85,7 @@ def predict(
 
     console().print(prediction_table(result))
     if student_loss > supervised_loss and not np.isclose(student_loss, supervised_loss):
-        console().print("With this teacher the student ends worse than without one.")
+        print_sentences("With this teacher the student ends worse than without one.")
     print_warnings(warnings)
 
 
