@@ -154,7 +154,8 @@ def test_predict_converts_bits_per_byte_and_states_the_assumption(ok_json):
 def test_predict_names_the_data_that_a_teacher_s_loss_must_be_on(ok_json, tmp_path, capsys):
     found = ok_json(*PREDICT, "--teacher-loss", "2.1")
     must = "as given: must be in nats per token on the law's data"
-    assert found["teacher_loss_from"] == f"{must} (English C4, a tokenizer of 32168 entries, context 4096)"
+    data = "English C4, a tokenizer of 32768 entries by table 13, 32168 by the text, context 4096"
+    assert found["teacher_loss_from"] == f"{must} ({data})"
     content = json.loads((TINY / "law.json").read_text()) | {"data": "as in the fitted runs"}  # as `fit` writes it
     (tmp_path / "law.json").write_text(json.dumps(content))
     words = ("predict", "--student-params", "100K", "--student-tokens", "10M", "--teacher-loss", "4", "--json")
@@ -618,7 +619,16 @@ def test_crossover_table_shows_the_numbers(ok, ok_json):
 
 FLOPS_KEYS = {
     *("n_params", "n_embedding", "n_total", "n_layers", "d_model", "d_ff", "n_heads", "n_kv_heads", "d_head"),
-    *("n_vocab", "n_ctx", "forward_flops_exact", "forward_flops_closed_form", "closed_form_error", "two_n_error"),
+    *(
+        "n_vocab",
+        "n_ctx",
+        "n_local_layers",
+        "window",
+        "forward_flops_exact",
+        "forward_flops_closed_form",
+        "closed_form_error",
+        "two_n_error",
+    ),
     *("training_flops_per_token", "tokens", "training_flops", "bill", "warnings"),
 }
 
@@ -653,6 +663,25 @@ def test_flops_of_a_config(ok_json, config):
     longer = ok_json("flops", "--student-params", config, "--context", "8192")
     attention = 2 * (2 * 64 + 2.5 * 4) * 4096  # of the 4096 tokens more, in two blocks
     assert longer["forward_flops_exact"] - found["forward_flops_exact"] == attention
+
+
+def test_flops_of_a_model_with_windows(ok_json, ok, tmp_path):
+    """Two of three layers see 512 of 32768 positions: the mean of min(position, 512) is 508."""
+    text = {"model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3}
+    text |= {"sliding_window_pattern": 3}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "gemma3", "text_config": text}))
+    whole = ok_json("flops", "--student-params", str(file), "--context", "32768")
+    file.write_text(json.dumps({"model_type": "gemma3", "text_config": text | {"sliding_window": 512}}))
+    found = ok_json("flops", "--student-params", str(file), "--context", "32768")
+    assert (found["n_local_layers"], found["window"]) == (2, 512)
+    per_position = 4 * 8 * 256 + 5 * 8
+    mean = {512: 508, 4096: 4096 * (1 - 4096 / 65536)}
+    saved = whole["forward_flops_exact"] - found["forward_flops_exact"]
+    assert saved == pytest.approx(2 * per_position * (mean[4096] - mean[512]), rel=1e-9)
+    assert found["warnings"][0] == "the text part (gemma3_text) of gemma3 is counted, not its other parts"
+    assert "num_attention_heads 8" in found["warnings"][1]
+    assert "2 of 3, 512" in ok("flops", "--student-params", file)[0]
 
 
 def test_flops_of_a_training_and_its_bill(ok_json):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -110,9 +112,27 @@ def test_nearest_member(family, wanted):
     ],
 )
 def test_shapes_that_cannot_be(changes, message):
-    shape = {"n_layers": 2, "d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 2, "d_ff": 16}
+    shape: dict[str, Any] = {"n_layers": 2, "d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 2, "d_ff": 16}
     with pytest.raises(ValueError, match=message):
         Architecture(**(shape | {"n_vocab": 50, "n_ctx": 10} | changes))
+
+
+@pytest.mark.parametrize("size", [7, 0, -1e9, float("nan"), float("inf"), [1e9, 99]])
+def test_sizes_of_no_language_model(size):
+    message = "a language model has at least 100 parameters without embeddings, got "
+    with pytest.raises(ValueError, match=message):
+        PAPER_FAMILY.forward_flops(size)
+    if np.ndim(size) == 0:
+        with pytest.raises(ValueError, match=message + f"{size:.10g}"):
+            PAPER_FAMILY.nearest(size)
+
+
+def test_windows_that_cannot_be():
+    shape: dict[str, Any] = {"n_layers": 2, "d_model": 8, "n_heads": 4, "n_kv_heads": 2, "d_head": 2, "d_ff": 16}
+    with pytest.raises(ValueError, match=r"n_local must be from 0 to n_layers \(2\), got 3"):
+        Architecture(**shape, n_vocab=50, n_ctx=10, n_local=3, window=4)
+    with pytest.raises(ValueError, match="window must be at least 1 where blocks are local, got None"):
+        Architecture(**shape, n_vocab=50, n_ctx=10, n_local=1)
 
 
 def test_families_that_cannot_be():

@@ -25,6 +25,12 @@ def test_overrides():
         accelerator("a100", cores=3)
 
 
+@pytest.mark.parametrize("name", ["TPU-v5p", "tpu_v5p", "TPU v5p", " tpu-V5P "])
+def test_names_in_any_case(name):
+    assert accelerator(name) == ACCELERATORS["tpu-v5p"]
+    assert accelerator("H100", watts=1).watts == 1
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="accelerator 'h999' is unknown; choose one of a100"):
         accelerator("h999")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from distlaw.costs import Architecture, CostModel, Family, Machine, accelerator, read_architecture
+from distlaw.costs import PAPER_FAMILY, Architecture, CostModel, Family, Machine, accelerator, read_architecture
 from distlaw.fit.lawfile import FittedLaw, find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
@@ -123,8 +123,8 @@ class Hardware:
     """What the FLOPs run on, for hours, energy and money.
 
     Attributes:
-        accelerator: One of a100, h100, h200, b200, mi300x, l40s, tpu-v5p; prices and powers are rough and can be
-            overridden.
+        accelerator: One of a100, h100, h200, b200, mi300x, l40s, tpu-v5p, in any case; prices and powers are rough and
+            can be overridden.
         utilisation: Share of the peak that useful arithmetic reaches (MFU), 0 to 1.
         price_per_hour: Dollars for an hour of one accelerator.
         peak_flops: Peak of one accelerator, FLOP/s.
@@ -220,8 +220,8 @@ class FamilyOptions:
         vocabulary: Entries of the vocabulary.
     """
 
-    context: WholeNumber = 4096
-    vocabulary: WholeNumber = 32768
+    context: WholeNumber = PAPER_FAMILY.n_ctx
+    vocabulary: WholeNumber = PAPER_FAMILY.n_vocab
 
     def family(self) -> Family:
         """The family."""

@@ -1,10 +1,27 @@
 """Transformer shapes: exact parameter counts, exact forward FLOPs, and the fixed-aspect-ratio family."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+FEWEST_PARAMS = 100
+"""Fewest parameters without embeddings of anything that is taken for a language model: one layer of width 4 has 200."""
+
+
+def require_size(N: ArrayLike) -> NDArray[np.float64]:
+    """Sizes N, refused where they are no language model's.
+
+    Raises:
+        ValueError: One of them is not finite or below `FEWEST_PARAMS`.
+    """
+    N = np.asarray(N, dtype=np.float64)
+    if (bad := N[~(np.isfinite(N) & (N >= FEWEST_PARAMS))]).size:
+        raise ValueError(
+            f"a language model has at least {FEWEST_PARAMS} parameters without embeddings, got {bad.flat[0]:.10g}"
+        )
+    return N
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +47,9 @@ class Architecture:
         qk_norm_params: Gains of the query and key norms in each block, all heads together.
         bias_params: Bias parameters in each block.
         learned_positions: Entries of a learned position table (0: rotary or none).
+        n_local: Blocks with local attention, which sees the last `window` positions only.
+        window: Positions that a local block sees, its own included; None where none is local.
+        notes: What a reader should know of how the shape was read, a sentence each.
     """
 
     n_layers: int
@@ -47,6 +67,9 @@ class Architecture:
     qk_norm_params: int = 0
     bias_params: int = 0
     learned_positions: int = 0
+    n_local: int = 0
+    window: int | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name in ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_ff", "n_vocab", "n_ctx"):
@@ -57,6 +80,10 @@ class Architecture:
             raise ValueError(
                 f"n_kv_heads must divide n_heads ({self.n_heads}) into equal groups, got {self.n_kv_heads}"
             )
+        if not 0 <= self.n_local <= self.n_layers:
+            raise ValueError(f"n_local must be from 0 to n_layers ({self.n_layers}), got {self.n_local}")
+        if self.n_local and (self.window is None or self.window < 1):
+            raise ValueError(f"window must be at least 1 where blocks are local, got {self.window}")
 
     @property
     def n_params(self) -> int:
@@ -81,18 +108,24 @@ class Architecture:
     def forward_flops(self) -> float:
         """Forward FLOPs per token at full context (tables 11 and 12): a multiply and an add are two.
 
-        Causal attention is counted at half, since a token sees half of the context on average.
+        Causal attention is counted at half, since a token sees half of the context on average: `n_ctx / 2` positions. A
+        local block sees the mean of min(t, window) over t from 0 to n_ctx, which is `window (1 - window / (2 n_ctx))`
+        for a window shorter than the context, and `n_ctx / 2` from there on.
         """
         d, query, key_value = self.d_model, self.n_heads * self.d_head, self.n_kv_heads * self.d_head
+        window = min(self.window or self.n_ctx, self.n_ctx)
+        local_positions = window * (1 - window / (2 * self.n_ctx))
+        positions = (self.n_layers - self.n_local) * self.n_ctx / 2 + self.n_local * local_positions
         embedding = 2 * d
         projections = 2 * d * (query + 2 * key_value)
-        logits = query * self.n_ctx
-        softmax = 2.5 * self.n_heads * self.n_ctx
-        values = query * self.n_ctx
+        logits = 2 * query
+        softmax = 5 * self.n_heads
+        values = 2 * query
         output = 2 * query * d
         feed_forward = 2 * self.n_ffn * d * self.d_ff
         head = 2 * self.n_vocab * d
-        return embedding + self.n_layers * (projections + logits + softmax + values + output + feed_forward) + head
+        attention = (logits + softmax + values) * positions
+        return embedding + self.n_layers * (projections + output + feed_forward) + attention + head
 
     @property
     def forward_flops_closed_form(self) -> float:
@@ -123,8 +156,11 @@ def closed_form_forward_flops(
         omega: Parameters of a block in units of d_model^2, `2 + 2/g + n_ffn rho_ffn`.
         n_ctx: Context length in tokens.
         n_vocab: Entries of the vocabulary.
+
+    Raises:
+        ValueError: N is no language model's size, see `require_size`.
     """
-    N = np.asarray(N, dtype=np.float64)
+    N = require_size(N)
     s1 = (1 / (rho * omega**2)) ** (1 / 3)
     s2 = (rho / omega) ** (1 / 3)
     root = np.cbrt(N)
@@ -213,8 +249,12 @@ class Family:
         """The member whose N is nearest, by ratio, to the one asked for.
 
         Args:
-            N: Non-embedding parameters, > 0.
+            N: Non-embedding parameters.
+
+        Raises:
+            ValueError: N is no language model's size, see `require_size`.
         """
+        require_size(N)
         step = self._depth_step
         guess = (N / (self.omega * self.aspect_ratio**2)) ** (1 / 3) / step
         members = [self.member(step * max(1, math.floor(guess) + shift)) for shift in (-1, 0, 1)]

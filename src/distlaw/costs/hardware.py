@@ -93,15 +93,16 @@ def accelerator(name: str, **overrides: float | None) -> Accelerator:
     """Look an accelerator up and override its numbers.
 
     Args:
-        name: One of `ACCELERATORS`.
+        name: One of `ACCELERATORS`, in any case, a space or underscore standing for the hyphen (`TPU v5p`).
         **overrides: `peak_flops`, `watts` or `dollars_per_hour`; None keeps the table's.
 
     Raises:
         ValueError: The name is unknown, or a number is not positive.
     """
-    if name not in ACCELERATORS:
+    key = "-".join(name.lower().replace("_", " ").split())
+    if key not in ACCELERATORS:
         raise ValueError(f"accelerator '{name}' is unknown; choose one of {', '.join(ACCELERATORS)}")
     known = {f.name for f in fields(Accelerator)}
     if unknown := set(overrides) - known:
         raise TypeError(f"no such accelerator property: {', '.join(sorted(unknown))}")
-    return replace(ACCELERATORS[name], **{key: value for key, value in overrides.items() if value is not None})
+    return replace(ACCELERATORS[key], **{key: value for key, value in overrides.items() if value is not None})

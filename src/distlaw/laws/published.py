@@ -126,7 +126,7 @@ _BUSBRIDGE_2025 = PublishedLaw(
         d1=1.315,
     ),
     source="Busbridge et al. 2025, arXiv 2502.08606v2, table 6, as printed",
-    data="English C4, a tokenizer of 32168 entries, context 4096",
+    data="English C4, a tokenizer of 32768 entries by table 13, 32168 by the text, context 4096",
     size_convention="parameters without embeddings, norm gains included",
     # Sizes of table 13; from 20 tokens per (total) parameter of the smallest to the 512B tokens of the longest runs;
     # teacher losses as read off figure 1.

@@ -296,6 +296,8 @@ def flops_table(result: Mapping[str, Any]) -> Table:
     table.add_row("layers x width (feed-forward)", f"{result['n_layers']} x {result['d_model']} ({result['d_ff']})")
     table.add_row("heads (key-value) x size", f"{result['n_heads']} ({result['n_kv_heads']}) x {result['d_head']}")
     table.add_row("vocabulary, context", f"{result['n_vocab']}, {result['n_ctx']}")
+    if result.get("n_local_layers"):
+        table.add_row("local layers, window", f"{result['n_local_layers']} of {result['n_layers']}, {result['window']}")
     table.add_row("forward FLOPs per token, exact", f"{result['forward_flops_exact']:.5g}")
     closed, error = result["forward_flops_closed_form"], result["closed_form_error"]
     table.add_row("forward FLOPs per token, eq. 69", f"{closed:.5g} ({_percent(error)})")

@@ -15,8 +15,8 @@ def flops(
 ) -> None:
     """Count parameters and FLOPs of a model: of the paper's family by depth or size, or of a Hugging Face config.json.
 
-    The exact count follows the shape (tables 9-12); the closed form is eq. 69 with the shape's own ratios. Training
-    costs three forward passes a token.
+    The exact count follows the shape (tables 9-12), layers with a sliding window at most the window's positions; the
+    closed form is eq. 69 with the shape's own ratios. Training costs three forward passes a token.
 
     Args:
         layers: Depth of a member of the family; width is 128 x layers.
@@ -34,10 +34,13 @@ def flops(
         assert student_params is not None
         size = student_params.at_context(family.context)
         shape = size.shape or members.nearest(size.params)
+        warnings += shape.notes
         if abs(shape.n_params / size.params - 1) > 0.02:
             warnings.append(
                 f"no member of the family has {size.params:g} parameters; the nearest, {shape.n_params}, is shown"
             )
+    if shape.n_local and shape.window and shape.window < shape.n_ctx:
+        warnings.append("eq. 69 knows no windows: it counts the whole context in every layer")
     machine = hardware.machine()
     training = 3 * shape.forward_flops
     total = None if tokens is None else training * tokens
@@ -53,6 +56,8 @@ def flops(
         "d_head": shape.d_head,
         "n_vocab": shape.n_vocab,
         "n_ctx": shape.n_ctx,
+        "n_local_layers": shape.n_local,
+        "window": shape.window,
         "forward_flops_exact": shape.forward_flops,
         "forward_flops_closed_form": shape.forward_flops_closed_form,
         "closed_form_error": shape.forward_flops_closed_form / shape.forward_flops - 1,

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 
 from distlaw.apps.options import Budget, FamilyOptions, Hardware, Limits, Sharing, Size, make_problem
 from distlaw.apps.web.query import Question, Row
-from distlaw.costs import ACCELERATORS, SCENARIOS, Machine
+from distlaw.costs import ACCELERATORS, PAPER_FAMILY, SCENARIOS, Machine
 from distlaw.laws import DEFAULT_LAW
 from distlaw.plan import Problem, Teacher
 from distlaw.runs import one_line, parse_quantity
@@ -73,7 +73,7 @@ class PlanQuestion(Question):
     utilisation: str = "0.4"
     price: str = ""
     context: str = "4096"
-    vocabulary: str = "32768"
+    vocabulary: str = str(PAPER_FAMILY.n_vocab)
     teacher: tuple[Row, ...] = ()
 
     @property
