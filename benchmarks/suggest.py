@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from distlaw.fit import FitResult, FitSpec, fit_law
 from distlaw.fit.chart import make_chart, straightened
-from distlaw.fit.fit import evaluate, fingerprint, latin_hypercube
+from distlaw.fit.fit import fingerprint, latin_hypercube
 from distlaw.fit.objective import Objective
+from distlaw.fit.result import evaluate
 from distlaw.fit.suggest import Candidates, Points, covariance, learn, scatter, sensitivity, suggest
 from distlaw.laws import published
 from distlaw.runs import Runs, read_runs

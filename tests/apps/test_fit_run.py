@@ -93,3 +93,46 @@ def test_the_law_file_is_named_where_it_was_written(table, capsys):
     assert main((*words, "--json")) == 0
     assert json.loads(capsys.readouterr().out)["law_file"] == str(out)
     assert "holdout" not in json.loads(out.read_text())
+
+
+def test_runs_held_out_of_a_joint_fit_are_tested_of_both_kinds(table, capsys):
+    words = ("fit", str(table), "--form", "peaked-tokens", "--supervised-law", "joint", "--starts", "8")
+    words = (*words, "--bootstrap", "20", "--holdout", "student_params >= 1B")
+    assert main((*words, "--json")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["holdout"]["runs"] == 12
+    assert printed["holdout_supervised"]["runs"] == 3
+    assert printed["holdout_supervised"]["mean_abs_rel_error"] < 0.01
+    assert printed["holdout_supervised"]["coverage_90"] is not None
+    assert printed["rows"] == {"table": 60, "fitted": 45, "held_out": 15, "not_used": 0}
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert "the 12 runs held out by" in said
+    assert "the 3 runs held out without a teacher by" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("--supervised-law", "busbridge2025"),
+            "3 runs held out are not tested: without a teacher, and the supervised",
+        ),
+        (("--kind", "supervised"), "12 runs held out are not tested: with a teacher, of which a supervised law says"),
+    ],
+)
+def test_runs_held_out_that_are_not_tested_are_counted_with_the_reason(table, capsys, words, says):
+    form = () if "--kind" in words else ("--form", "peaked-tokens")
+    given = ("fit", str(table), *form, *words, "--bootstrap", "0", "--starts", "8", "--holdout", "student_params >= 1B")
+    assert main(given) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert says in out
+    assert "0 runs" not in out
+
+
+def test_one_run_is_a_run(table, capsys):
+    words = ("fit", str(table), "--kind", "supervised", "--bootstrap", "0", "--starts", "8")
+    assert main((*words, "--holdout", "student_loss <= 2.4")) == 0
+    out = capsys.readouterr().out
+    assert "the 1 run held out by" in out
+    assert "1 runs" not in out

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distlaw.fit import NOT_CONVERGED, FitSpec
 from distlaw.fit import compare as laid_out
 from distlaw.fit import form_scores as module
 from distlaw.fit.compare import CHINCHILLA_COMPUTE, compare
-from distlaw.fit.fit import NOT_CONVERGED, FitSpec
 from distlaw.fit.form_scores import Limits, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.holdout import Fold, leave_one_out, rolling_folds
 from distlaw.laws import EffectiveTokensLaw, PeakedTokensLaw, SupervisedLaw, published

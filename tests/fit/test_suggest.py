@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distlaw.costs import PAPER_FAMILY
 from distlaw.fit import FitSpec, fit_law
-from distlaw.fit.fit import evaluate
+from distlaw.fit.result import evaluate
 from distlaw.fit.suggest import (
     Candidates,
     Points,

@@ -8,9 +8,23 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit import NOT_CONVERGED, Caution, FitResult, FitSpec, HeldOut, fit_law, holdout_mask, score, write_law
+from distlaw.apps.fit_answer import answer
+from distlaw.fit import (
+    MOST_ERROR,
+    NOT_CONVERGED,
+    Caution,
+    FitResult,
+    FitSpec,
+    HeldOut,
+    description,
+    fit_law,
+    holdout_mask,
+    require_described,
+    score,
+    write_law,
+)
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs
+from distlaw.runs import Runs, counted
 
 _TAKEN_AS_EXACT = Caution(
     "law-taken-as-exact",
@@ -31,6 +45,11 @@ class FitRun:
         holdout: Expression of the runs that were kept out; None where none were.
         kept_out: These runs, of all.
         held: Errors on those of them that are of the law's kind; None where there is none to give.
+        held_alone: Errors of the supervised law under a distillation law on those of them that have no teacher, where
+            it was fitted to this table too; None where there is none to give.
+        not_tested: Why runs that were kept out are not tested; empty where all are.
+        rows: Row in the table, from 1, of each run that the fit was given.
+        table_rows: How many runs the table has.
         warnings: What a user should know.
     """
 
@@ -38,6 +57,10 @@ class FitRun:
     holdout: str | None
     kept_out: NDArray[np.bool_] | None
     held: HeldOut | None
+    held_alone: HeldOut | None
+    not_tested: str
+    rows: NDArray[np.intp]
+    table_rows: int
     warnings: tuple[Caution, ...]
 
     @property
@@ -52,9 +75,11 @@ class FitRun:
             law_file: Where its law was written.
         """
         result, spec = self.result, self.result.spec
-        return {
+        content = {
             "form": spec.form,
             "joint": spec.joint,
+            "fixed": dict(spec.fixed),
+            "tied": dict(spec.tied),
             "coefficients": result.coefficients if self.ok else None,
             "intervals": result.intervals if self.ok else None,
             "interval_level": spec.level,
@@ -71,11 +96,35 @@ class FitRun:
             "profiles": {name: {"values": p.values, "costs": p.costs} for name, p in result.profiles.items()},
             "consistency_error": result.consistency_error,
             "train": asdict(result.train) if self.ok else None,
-            "holdout": None if self.held is None else {**asdict(self.held.accuracy), "coverage_90": self.held.coverage},
+            "holdout": _held(self.held),
+            "holdout_supervised": _held(self.held_alone),
+            "not_tested": self.not_tested or None,
+            "rows": self._counts(),
+            "far_runs": self._far(),
+            "without_far_runs": dict(result.far.without) or None,
             "fingerprint": result.fingerprint,
             "law_file": None if law_file is None else str(law_file),
             "warnings": [asdict(caution) for caution in self.warnings],
         }
+        return {"answer": answer(content), **content}
+
+    def _counts(self) -> dict[str, int]:
+        """What became of the rows of the table."""
+        fitted, held_out = self.result.positions.size, 0 if self.kept_out is None else int(self.kept_out.sum())
+        return {
+            "table": self.table_rows,
+            "fitted": fitted,
+            "held_out": held_out,
+            "not_used": self.table_rows - fitted - held_out,
+        }
+
+    def _far(self) -> list[dict[str, float]]:
+        """Runs far from the fit."""
+        far = self.result.far
+        return [
+            {"row": int(self.rows[i]), "measured": float(measured), "predicted": float(predicted), "off": float(off)}
+            for i, measured, predicted, off in zip(far.rows, far.measured, far.predicted, far.off, strict=True)
+        ]
 
     def write(self, path: Path, *, name: str, table: str, data: str) -> None:
         """Write its law file, hold-out errors in it.
@@ -89,7 +138,11 @@ class FitRun:
         Raises:
             ValueError: The fit did not converge, or the file cannot be written.
         """
-        extra = {} if self.held is None else {"holdout": {"expression": self.holdout, **asdict(self.held)}}
+        extra: dict[str, Any] = {}
+        if self.held is not None:
+            extra["holdout"] = {"expression": self.holdout, **asdict(self.held)}
+        if self.held_alone is not None:
+            extra["holdout_supervised"] = {"expression": self.holdout, **asdict(self.held_alone)}
         write_law(self.result, path, name=name, source=f"fitted to {table}", data=data, extra=extra)
 
 
@@ -99,6 +152,7 @@ def run_fit(
     *,
     rests_on: SupervisedLaw | Literal["first"] | None,
     holdout: str | None = None,
+    max_error: float = MOST_ERROR,
     progress: Callable[[int, int], None] | None = None,
 ) -> FitRun:
     """Fit a law to the runs that are not held out, and predict those that are.
@@ -109,14 +163,20 @@ def run_fit(
         rests_on: The supervised law under a distillation law, or `first` for one that is fitted to the same runs
             first; None for a supervised or joint fit.
         holdout: Runs to keep out, as `student_loss <= 2.3`.
+        max_error: Largest mean relative error on its own runs that a law may have; one with more is refused.
         progress: Called with resamples done and their total.
 
     Raises:
         NotConvergedError: The law that was to be fitted first did not converge.
-        ValueError: The runs cannot determine the law, or the expression keeps none of its kind.
+        ValueError: The runs cannot determine the law, the law misses its own runs, or the expression keeps out no run
+            that can be tested.
     """
+    if not max_error > 0:
+        raise ValueError(f"the largest mean error let through must be above 0, got {max_error:g}")
     kept_out = None if holdout is None else holdout_mask(runs, holdout)
     fitted_on = runs if kept_out is None else runs.select(~kept_out)
+    rows = 1 + np.flatnonzero(np.ones(len(runs), dtype=bool) if kept_out is None else ~kept_out)
+    fitted_under = rests_on == "first" or spec.joint
     cautions: tuple[Caution, ...] = ()
     if rests_on == "first":
         alone = replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0)
@@ -126,7 +186,44 @@ def run_fit(
         assert isinstance(first.law, SupervisedLaw)
         rests_on, cautions = first.law, (*first.warnings, _TAKEN_AS_EXACT)
     result = fit_law(fitted_on, spec, supervised=rests_on, progress=progress)
-    held = None
-    if kept_out is not None and result.status != NOT_CONVERGED:
-        held = score(result, runs.select(kept_out & (runs.distilled == (result.form.kind == "distillation"))))
-    return FitRun(result=result, holdout=holdout, kept_out=kept_out, held=held, warnings=(*cautions, *result.warnings))
+    require_described(result, max_error, rows)
+    held, held_alone, not_tested = _tested(result, runs, kept_out, fitted_under)
+    said = () if result.status == NOT_CONVERGED else description(result, rows)
+    return FitRun(
+        result=result,
+        holdout=holdout,
+        kept_out=kept_out,
+        held=held,
+        held_alone=held_alone,
+        not_tested=not_tested,
+        rows=rows,
+        table_rows=len(runs),
+        warnings=(*said, *cautions, *result.warnings),
+    )
+
+
+def _tested(
+    result: FitResult, runs: Runs, kept_out: NDArray[np.bool_] | None, fitted_under: bool
+) -> tuple[HeldOut | None, HeldOut | None, str]:
+    """Errors on the runs kept out of either kind, and why some of them are not tested.
+
+    Raises:
+        ValueError: The expression keeps out no run that the law can be tested on.
+    """
+    if kept_out is None or result.status == NOT_CONVERGED:
+        return None, None, ""
+    distillation = result.form.kind == "distillation"
+    own, other = (kept_out & (runs.distilled == kind) for kind in (distillation, not distillation))
+    count, not_tested = int(other.sum()), ""
+    if count and not fitted_under:
+        not_tested = f"{counted(count, 'run')} held out {'is' if count == 1 else 'are'} not tested: " + (
+            "without a teacher, and the supervised law under this one is not fitted here"
+            if distillation
+            else "with a teacher, of which a supervised law says nothing"
+        )
+    alone = score(result, runs.select(other)) if count and fitted_under else None
+    return score(result, runs.select(own)) if own.any() or alone is None else None, alone, not_tested
+
+
+def _held(held: HeldOut | None) -> dict[str, Any] | None:
+    return None if held is None else {**asdict(held.accuracy), "coverage_90": held.coverage}

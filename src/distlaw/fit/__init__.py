@@ -1,7 +1,8 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
 from distlaw.fit.compare import Report
-from distlaw.fit.fit import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.described import MOST_ERROR, description, require_described
+from distlaw.fit.fit import fit_law
 from distlaw.fit.form_scores import Comparison, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.forms import FORMS, Form
 from distlaw.fit.holdout import (
@@ -15,11 +16,14 @@ from distlaw.fit.holdout import (
 from distlaw.fit.informative import Caution
 from distlaw.fit.isoflop import Allocation, Profile, fit_allocation, fit_profiles
 from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
+from distlaw.fit.result import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult
+from distlaw.fit.spec import FitSpec
 
 __all__ = [
     "AT_BOUND",
     "CONVERGED",
     "FORMS",
+    "MOST_ERROR",
     "NOT_CONVERGED",
     "Allocation",
     "Caution",
@@ -34,6 +38,7 @@ __all__ = [
     "check_limits",
     "compare_forms",
     "cross_validate",
+    "description",
     "find_law",
     "fit_allocation",
     "fit_law",
@@ -42,6 +47,7 @@ __all__ = [
     "leave_one_out",
     "leave_one_teacher_out",
     "read_law",
+    "require_described",
     "rolling_folds",
     "score",
     "write_law",

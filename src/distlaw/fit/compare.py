@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distlaw.fit.fit import NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.fit import fit_law
 from distlaw.fit.form_scores import (
     HELD,
     LEVEL,
@@ -27,6 +27,8 @@ from distlaw.fit.forms import FORMS
 from distlaw.fit.holdout import Fold, leave_one_out, rolling_folds
 from distlaw.fit.isoflop import Allocation, Profile, compute_of_each, fit_allocation, fit_profiles, refusals
 from distlaw.fit.objective import LOSSES
+from distlaw.fit.result import NOT_CONVERGED, FitResult
+from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 

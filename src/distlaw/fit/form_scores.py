@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit.fit import NOT_CONVERGED, FitResult, FitSpec, fit_law
+from distlaw.fit.fit import fit_law
 from distlaw.fit.forms import FORMS, Law
 from distlaw.fit.holdout import Fold, cross_validate
+from distlaw.fit.result import NOT_CONVERGED, FitResult
+from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 

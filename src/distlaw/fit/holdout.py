@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit.fit import NOT_CONVERGED, FitResult, FitSpec, evaluate, fit_law
+from distlaw.fit.fit import fit_law
+from distlaw.fit.result import NOT_CONVERGED, FitResult, evaluate
+from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Accuracy, Runs, accuracy, parse_quantity
 
@@ -62,18 +64,23 @@ class HeldOut:
 
 
 def score(fit: FitResult, runs: Runs) -> HeldOut:
-    """Errors and coverage of a fit on other runs of its kind.
+    """Errors and coverage of a fit on other runs, all with a teacher or all without.
+
+    Args:
+        fit: A fit that converged; a distillation law is asked for runs without a teacher too, by the law under it.
+        runs: The other runs.
 
     Raises:
-        ValueError: The fit did not converge, or there are no runs.
+        ValueError: The fit did not converge, there are no runs, or they have a teacher and the law is supervised.
     """
     if fit.status == NOT_CONVERGED:
         raise ValueError("the fit did not converge: it predicts nothing")
     if not len(runs):
         raise ValueError("no runs are held out: the expression keeps none of this kind")
-    arguments = (runs.student_params, runs.student_tokens)
-    if fit.form.kind == "distillation":
-        arguments += (runs.teacher_loss,)
+    distilled = bool(runs.distilled[0])
+    if (distilled and fit.form.kind == "supervised") or (runs.distilled != distilled).any():
+        raise ValueError("runs with a teacher are not those of a supervised law, and the kinds are scored apart")
+    arguments = (runs.student_params, runs.student_tokens, runs.teacher_loss)[: 2 + distilled]
     predicted, low, high = fit.predict(*arguments, noise=True)
     inside = (low <= runs.student_loss) & (runs.student_loss <= high)
     return HeldOut(

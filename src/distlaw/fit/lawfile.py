@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.fit.fit import NOT_CONVERGED, FitResult
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
+from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.laws import PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
 from distlaw.runs import one_line, written_whole
 from distlaw.runs.checksum import sealed_text, unsealed

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from distlaw.costs import CostModel, student_cost
 from distlaw.fit.chart import Chart, make_chart
-from distlaw.fit.fit import NOT_CONVERGED, FitResult, fingerprint
+from distlaw.fit.fit import fingerprint, positions_fitted
 from distlaw.fit.informative import Caution
 from distlaw.fit.objective import Objective
+from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
 
 Array = NDArray[np.float64]
@@ -378,9 +379,7 @@ def _deviations(T: Array, C: Array) -> Array:
 
 def _done(fit: FitResult, runs: Runs) -> Runs:
     """The runs that a fit used."""
-    used = runs.select(np.argsort(~runs.distilled, kind="stable"))
-    if not fit.spec.joint:
-        used = used.select(used.distilled == (fit.form.kind == "distillation"))
+    used = runs.select(positions_fitted(runs, fit.spec))
     if fingerprint(used) != fit.fingerprint:
         raise ValueError("the runs are not those of the fit: give the table that it was fitted to")
     return used

@@ -1,4 +1,4 @@
-"""Tables of fits side by side (rich)."""
+"""Tables of fits, alone and side by side (rich)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,8 +7,50 @@ from rich.table import Table
 
 from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
 from distlaw.report.tables import loss_text, size_text
+from distlaw.runs import counted
 
 Row = Mapping[str, Any]
+
+
+def fit_table(content: Row, *, runs: str) -> Table:
+    """A fit, as `distlaw fit` gives it."""
+    train = content["train"]
+    notes = [
+        f"status {content['status']}; {content['starts_reached']:.0%} of {content['starts']} starts reached it;"
+        f" loss {content['loss']}, delta {content['delta']:g}, objective {content['objective']:.6g}"
+    ]
+    if train is not None:
+        rows = content["rows"]
+        unused = f"; {counted(rows['not_used'], 'run')} of the other kind not used" if rows["not_used"] else ""
+        notes.append(f"fitted on {counted(train['runs'], 'run')} of {rows['table']}: {_accuracy(train)}{unused}")
+    for kind, held in (("", content["holdout"]), (" without a teacher", content["holdout_supervised"])):
+        if held is not None:
+            inside = "" if _missing(held["coverage_90"]) else f", {held['coverage_90']:.0%} inside their 90 % interval"
+            notes.append(f"held out{kind}: {counted(held['runs'], 'run')}, {_accuracy(held)}{inside}")
+    if content["not_tested"]:
+        notes.append(content["not_tested"])
+    if content["consistency_error"] == content["consistency_error"]:
+        notes.append(f"infinite-data consistency violated by at most {content['consistency_error']:.2%}")
+    notes += [f"not determined: {name} {why}" for name, why in content["not_identified"].items()]
+    table = new_table(
+        f"{content['form']} fitted to {runs}",
+        "coefficient",
+        Column("value", ALWAYS),
+        f"{content['interval_level']:.0%} interval",
+        caption="\n".join(notes),
+    )
+    for name, value in (content["coefficients"] or {}).items():
+        if (open_range := content["open_ranges"].get(name)) is not None:
+            table.add_row(name, "not determined", f"at least {open_range[0]:.3g} to {open_range[1]:.3g} will do")
+            continue
+        interval = (content["intervals"] or {}).get(name)
+        table.add_row(name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}")
+    return table
+
+
+def _accuracy(accuracy: Mapping[str, Any]) -> str:
+    mean, largest = accuracy["mean_abs_rel_error"], accuracy["max_abs_rel_error"]
+    return f"mean error {mean:.2%}, largest {largest:.2%}"
 
 
 def isoflop_table(content: Row, *, runs: str) -> Table:

@@ -106,43 +106,6 @@ def _spread(row: OptionUncertainty) -> tuple[str, str]:
     return f"{low:.4f} to {high:.4f}", "" if row.probability is None else f"{row.probability:.0%}"
 
 
-def fit_table(content: Mapping[str, Any], *, runs: str) -> Table:
-    """A fit, as `distlaw fit` gives it."""
-    train, held = content["train"], content["holdout"]
-    notes = [
-        f"status {content['status']}; {content['starts_reached']:.0%} of {content['starts']} starts reached it;"
-        f" loss {content['loss']}, delta {content['delta']:g}, objective {content['objective']:.6g}"
-    ]
-    if train is not None:
-        notes.append(f"fitted on {train['runs']} runs: {_errors(train)}")
-    if held is not None:
-        notes.append(
-            f"held out {held['runs']} runs: {_errors(held)}, {held['coverage_90']:.0%} inside their 90 % interval"
-        )
-    if content["consistency_error"] == content["consistency_error"]:
-        notes.append(f"infinite-data consistency violated by at most {content['consistency_error']:.2%}")
-    notes += [f"not determined: {name} {why}" for name, why in content["not_identified"].items()]
-    table = new_table(
-        f"{content['form']} fitted to {runs}",
-        "coefficient",
-        Column("value", ALWAYS),
-        f"{content['interval_level']:.0%} interval",
-        caption="\n".join(notes),
-    )
-    for name, value in (content["coefficients"] or {}).items():
-        if (open_range := content["open_ranges"].get(name)) is not None:
-            table.add_row(name, "not determined", f"at least {open_range[0]:.3g} to {open_range[1]:.3g} will do")
-            continue
-        interval = (content["intervals"] or {}).get(name)
-        table.add_row(name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}")
-    return table
-
-
-def _errors(accuracy: Mapping[str, Any]) -> str:
-    mean, largest = accuracy["mean_abs_rel_error"], accuracy["max_abs_rel_error"]
-    return f"mean error {mean:.2%}, largest {largest:.2%}"
-
-
 def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
     """What finished runs recorded."""
     table = new_table(

@@ -3,7 +3,7 @@
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
 from distlaw.runs.collect import RECORD, collect_records
 from distlaw.runs.files import written_whole
-from distlaw.runs.quantity import format_quantity, one_line, parse_quantity
+from distlaw.runs.quantity import counted, format_quantity, one_line, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.table import Column, Table, read_table, write_table
 
@@ -18,6 +18,7 @@ __all__ = [
     "accuracy",
     "accuracy_by_student",
     "collect_records",
+    "counted",
     "format_quantity",
     "one_line",
     "parse_quantity",

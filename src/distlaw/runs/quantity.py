@@ -71,3 +71,12 @@ def format_quantity(value: float, digits: int = 3) -> str:
             if rounded >= unit:
                 return f"{rounded / unit:.{digits}g}{suffix}"
     return f"{rounded:.{digits}g}"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "run"), counted(2400, "run")
+    ('1 run', '2,400 runs')
+    """
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

@@ -30,6 +30,7 @@ def fit(
     clusters: Literal["runs", "teacher", "student", "seed", "group"] = "runs",
     intervals: Literal["percentile", "bca"] = "percentile",
     starts: int = 128,
+    max_error: float = 0.1,
     seed: int = 0,
     out: Path | None = None,
     figure: Path | None = None,
@@ -60,6 +61,7 @@ def fit(
         clusters: Resample runs, or all runs of a teacher, student, seed or group together.
         intervals: percentile, or bca (bias-corrected and accelerated), at the price of a refit a run or cluster.
         starts: Starts of the search.
+        max_error: A law that misses its own runs by a larger mean relative error is refused; 0.1 is 10 %.
         seed: Of starts and resamples.
         out: Write a law file (.json).
         figure: Draw the fit and its extrapolation into this file (.png, .svg or .pdf).
@@ -98,7 +100,7 @@ def fit(
         rests_on = "first" if supervised_law == "first" else find_law(supervised_law).supervised
     try:
         with progress_bar("resamples", bootstrap > 0) as report:
-            done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, progress=report)
+            done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, max_error=max_error, progress=report)
     except NotConvergedError as error:
         print(f"distlaw: {error}", file=sys.stderr)
         return 1
@@ -113,8 +115,9 @@ def fit(
     if json:
         print_json(content)
     else:
-        from distlaw.report.tables import fit_table
+        from distlaw.report.fit_tables import fit_table
 
+        console().print(content["answer"], markup=False, soft_wrap=True)
         console().print(fit_table(content, runs=table.name))
         print_warnings([str(caution) for caution in done.warnings])
         if not done.ok:

@@ -76,11 +76,6 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def counted(number: int, thing: str) -> str:
-    """A number of things, in words."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
 def details(summary: str, *children: Content, open: bool = False) -> html.Details:
     """A part that is folded."""
     return html.Details([html.Summary(summary), *children], open=open)

@@ -13,7 +13,7 @@ from distlaw.apps.web.fit_work import Checked, Fitted
 from distlaw.apps.web.laws import OWN
 from distlaw.apps.web.shelf import Upload
 from distlaw.apps.web.workers import Job
-from distlaw.runs import RUN_COLUMNS, format_quantity
+from distlaw.runs import RUN_COLUMNS, counted, format_quantity
 
 
 def columns_shown(upload: Upload, said: dict[str, str]) -> list[Content]:
@@ -100,15 +100,15 @@ def fit_shown(found: Fitted) -> list[Content]:
         fact(
             "Error on fitted runs",
             f"{train['mean_abs_rel_error']:.2%}",
-            f"largest {train['max_abs_rel_error']:.2%}, {train['runs']} runs",
+            f"largest {train['max_abs_rel_error']:.2%}, {counted(train['runs'], 'run')}",
         ),
     ]
-    if held is not None:
-        coverage = held["coverage_90"]
-        inside = "" if coverage is None else f", {coverage:.0%} in their interval"
-        shown.append(
-            fact("Error on held-out runs", f"{held['mean_abs_rel_error']:.2%}", f"{held['runs']} runs{inside}")
-        )
+    for words, each in (("held-out runs", held), ("held-out runs without a teacher", content["holdout_supervised"])):
+        if each is not None:
+            coverage = each["coverage_90"]
+            inside = "" if coverage is None else f", {coverage:.0%} in their interval"
+            count = counted(each["runs"], "run")
+            shown.append(fact(f"Error on {words}", f"{each['mean_abs_rel_error']:.2%}", f"{count}{inside}"))
     if content["consistency_error"] is not None:
         shown.append(fact("Infinite-data consistency", f"{content['consistency_error']:.2%}", "largest violation"))
     rows = []
@@ -118,7 +118,9 @@ def fit_shown(found: Fitted) -> list[Content]:
             continue
         interval = (content["intervals"] or {}).get(name)
         rows.append([name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"])
-    parts: list[Content] = [facts(*shown)]
+    parts: list[Content] = [html.P(content["answer"], className="verdict"), facts(*shown)]
+    if content["not_tested"]:
+        parts.append(message(content["not_tested"], kind="note"))
     if content["warnings"]:
         parts.append(message(*(caution["text"] for caution in content["warnings"]), kind="warning"))
     parts.append(table(f"Coefficients, form {content['form']}", ["Coefficient", "Value", level], rows))

@@ -5,14 +5,14 @@ import re
 from dash import dcc, html
 
 from distlaw.apps.web.controls import Chart as Drawn
-from distlaw.apps.web.elements import Content, aria, card, counted, fact, facts, table
+from distlaw.apps.web.elements import Content, aria, card, fact, facts, table
 from distlaw.apps.web.figure import drawn, height
 from distlaw.apps.web.studies import Run
 from distlaw.apps.web.study_question import MOST_ROWS
 from distlaw.charts import Chart
 from distlaw.labs.files import Outcome
 from distlaw.report.lab_tables import effect_text
-from distlaw.runs import format_quantity
+from distlaw.runs import counted, format_quantity
 from distlaw.sweep.status import Status
 
 _MOST_CHARTS = 12  # of a lab
