@@ -135,4 +135,4 @@ def test_one_run_is_a_run(table, capsys):
     assert main((*words, "--holdout", "student_loss <= 2.4")) == 0
     out = capsys.readouterr().out
     assert "the 1 run held out by" in out
-    assert "1 runs" not in out
+    assert " 1 runs" not in out

@@ -69,7 +69,8 @@ def find_far(objective: Objective, phi: Array, positions: NDArray[np.intp]) -> F
     at, residuals, out = phi, log_residuals(objective, phi), np.zeros(n, dtype=bool)
     first = _far(residuals, out, q)
     # To begin with, as many as may be far are left out, since those that pull hardest may not be the farthest.
-    far = np.abs(residuals) >= np.sort(np.abs(residuals))[-most]
+    far = np.zeros(n, dtype=bool)
+    far[np.argsort(-np.abs(residuals), kind="stable")[:most]] = True
     for _ in range(_ROUNDS):
         out = far
         weights = objective.with_penalty(np.where(out, 0.0, objective.weights[:n]))
