@@ -1,10 +1,12 @@
 """The page in Chromium, as people use it: one server and one browser for all."""
 
 import base64
+import contextlib
 import gzip
+import http.client
+import http.server
 import json
 import shutil
-import socket
 import threading
 from pathlib import Path
 
@@ -16,10 +18,11 @@ from distlaw.apps.web.serving import listen
 from distlaw.apps.web.site import Site
 from distlaw.apps.web.study_question import StudyQuestion
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-FLAGS += ("disable-component-update", "disable-sync")
-WAIT = 30_000  # ms, on a machine that has much else to do
+FLAGS += ("disable-component-update", "disable-sync", "disable-dev-shm-usage")
+WAIT = 120_000  # ms, on a machine that has much else to do; nothing takes that long
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,15 +33,12 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def address(laws, studies):
     site = Site.of(laws=laws, studies=[studies])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = listen(make_app(site), host="127.0.0.1", port=port)
+    server = listen(make_app(site), host="127.0.0.1", port=0, allow=["plan.localhost"])
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
-    thread.join(10)
+    thread.join()
     site.close()
 
 
@@ -46,7 +46,8 @@ def address(laws, studies):
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
+        flags = [f"--{flag}" for flag in FLAGS]
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=WAIT)
         yield chromium
         chromium.close()
 
@@ -62,12 +63,17 @@ class Visit:
         self.outside: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", self._asks)
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self._says)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _asks(self, request) -> None:
         if not request.url.startswith((self.address + "/", "data:", "blob:")):
             self.outside.append(request.url)
+
+    def _says(self, said) -> None:
+        unknown = "404 (not found)" in said.text.lower()  # the status of an unknown path
+        if said.type == "error" and not unknown:
+            self.complaints.append(said.text)
 
     def open(self, path):
         self.page.goto(self.address + path)
@@ -349,6 +355,83 @@ def test_everybody_can_read_and_use_it(visit, studies):
             page.set_viewport_size({"width": width, "height": 800})
             page.wait_for_function("() => document.documentElement.scrollWidth <= window.innerWidth")
         page.set_viewport_size({"width": 1280, "height": 2600})
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """A reverse proxy that offers the page below a path, as nginx would."""
+
+    protocol_version = "HTTP/1.1"
+    behind, prefix = 0, "/some/where"
+
+    def do_GET(self) -> None:
+        path = self.path.removeprefix(self.prefix)
+        if path == self.path:
+            self.send_error(404)
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name: text for name, text in self.headers.items() if name.lower() != "connection"}
+        headers |= {"X-Forwarded-For": self.client_address[0], "X-Forwarded-Proto": "http"}
+        headers |= {"X-Forwarded-Prefix": self.prefix}
+        connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=WAIT / 1000)
+        with contextlib.closing(connection):
+            connection.request(self.command, path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        self.send_response(answer.status)
+        for name, text in answer.getheaders():
+            if name.lower() not in ("connection", "date", "server", "content-length", "via"):
+                self.send_header(name, text)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_) -> None:
+        """Nothing."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # the browser has gone elsewhere
+            super().handle()
+
+
+@pytest.fixture
+def proxied(address):
+    """The page's address as people elsewhere know it."""
+    handler = type("Handler", (Proxy,), {"behind": int(address.rpartition(":")[2])})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://plan.localhost:{server.server_port}{Proxy.prefix}"
+        server.shutdown()
+        thread.join()
+
+
+def test_behind_a_proxy(browser, proxied, table):
+    visit = Visit(browser, proxied)
+    page = visit.open("/")
+    visit.answer("nats better")
+    page.fill("#plan-student", "3B")
+    visit.answer("3B")
+    page.wait_for_function("() => location.search.includes('student=3B')")
+    page.wait_for_selector("#plan-loss .trace")
+    page.click("#nav-law")
+    visit.answer("distilled on")
+    assert page.url.startswith(f"{proxied}/law")
+    page.click("#nav-fit")
+    upload(visit, "#fit-upload", "ours.csv", table.read_bytes())
+    page.wait_for_selector("text=ours.csv: 48 rows")
+    page.wait_for_function("() => location.search.includes('table=')")
+    page.reload()
+    page.wait_for_selector("text=ours.csv: 48 rows")  # its cookie comes back
+    page.click("#nav-plan")
+    visit.answer("3B")
+    page.goto(f"{proxied}/nowhere")
+    page.wait_for_selector("text=There is no page '/nowhere'; there are /some/where/plan")
+    visit.context.close()
+    assert visit.outside == []
+    assert visit.complaints == []
 
 
 def test_by_keyboard(visit):

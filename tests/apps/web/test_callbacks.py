@@ -1,6 +1,7 @@
 """The app as a browser asks it, without a browser."""
 
 import base64
+import errno
 import time
 
 import pytest
@@ -206,6 +207,15 @@ def test_what_nobody_foresaw_is_a_line_on_the_page_and_the_server_lives(browser,
 
 def file_of(path):
     return {"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
+
+
+def test_a_full_disk_is_said_on_the_page(browser, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("distlaw.apps.web.plan_tab.answer", full)
+    found = browser.ask("plan-answer.children", inputs("plan", PlanQuestion()))
+    assert "The disk of the server is full" in words(found["also"]["oops"]["children"])
 
 
 def test_a_law_file_is_brought_along_for_its_own_session_only(app, laws):

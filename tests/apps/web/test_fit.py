@@ -1,6 +1,8 @@
 import base64
+import errno
 import gzip
 import json
+import os
 import shlex
 import zipfile
 from pathlib import Path
@@ -15,6 +17,7 @@ from distlaw.apps.web.elements import sentence
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
 from distlaw.apps.web.fit_view import problems_shown
 from distlaw.apps.web.fit_work import MOST_ROWS, check, fit, look
+from distlaw.apps.web.laws import law_of_text
 from distlaw.apps.web.uploads import received
 
 HEADER = "student_params,student_tokens,student_loss\n"
@@ -248,6 +251,47 @@ def test_an_upload_is_kept_under_a_name_of_the_servers_own(table, site):
         with pytest.raises(ValueError, match=says):
             received(site, file)
     assert set(upload.path.parent.iterdir()) == before | {upload.path}
+
+
+def full(path, content):
+    """Writing to a disk that is full."""
+    with path.open("wb") as file:
+        file.write(content[: len(content) // 2])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_and_half_an_upload_is_removed(table, site, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **_: full(path, text.encode()))
+    content = base64.b64encode(table.read_bytes()).decode()
+    before = set(Path(site.folder.name).iterdir())
+    with pytest.raises(ValueError, match=r"^'runs.csv': the disk of the server is full: free some of .* or set TMPDIR"):
+        received(site, {"name": "runs.csv", "content": content})
+    assert set(Path(site.folder.name).iterdir()) == before
+    with pytest.raises(ValueError, match=r"^law file 'a.json' cannot be kept .the disk of the server is full"):
+        law_of_text("{}", "a.json")
+
+
+def test_an_upload_that_is_given_up_leaves_nothing(table, site, monkeypatch):
+    def give_up(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(site.readers, "begin", give_up)
+    before = set(Path(site.folder.name).iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        received(site, {"name": "runs.csv", "content": base64.b64encode(table.read_bytes()).decode()})
+    assert set(Path(site.folder.name).iterdir()) == before
+
+
+def test_no_place_for_uploads_is_said_in_a_line(monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert main(["serve", "--port", "8059"]) == 2
+    error = capsys.readouterr().err
+    assert "there is no temporary folder to keep uploads in (the disk of the server is full" in error
+    assert error.count("\n") == 1
 
 
 def test_work_names_its_functions_for_the_workers():

@@ -96,6 +96,7 @@ def test_a_visitor_who_brings_nothing_gets_no_cookie(client):
         (["--laws", "/nowhere"], "--laws '/nowhere' is not a folder"),
         (["--studies", "/nowhere"], "--studies '/nowhere' is not a folder"),
         (["--port", "0"], "is not a whole number"),
+        (["--allow-host", "http://a.org"], "--allow-host 'http://a.org' is not the name of a machine"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_a_line(words, says, capsys):
@@ -121,3 +122,55 @@ def test_the_command_line_stays_light():
     code = f"import distlaw.apps.cli, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere",
+        "/plan/x",
+        "/PLAN",
+        "/favicon.ico",
+        "/_dash-component-suites/foo/bar.js",
+        "/_dash-component-suites/dash/dcc/nothing.js",
+        "/_dash-component-suites/dash/../dash.py",
+        "/_dash-component-suites/dash/deps/",
+        "/_dash-component-suites/",
+        "/_dash-nothing",
+        "/assets/nothing.js",
+    ],
+)
+def test_what_is_not_there_is_404(client, path):
+    client.get("/", base_url=HERE)
+    answer = client.get(path, base_url=HERE)
+    assert answer.status_code == 404
+    assert b"Traceback" not in answer.data
+
+
+@pytest.mark.parametrize("path", ["/", "/plan", "/law", "/fit?a=b", "/study/"])
+def test_what_is_there_is_200(client, path):
+    assert client.get(path, base_url=HERE).status_code == 200
+
+
+def test_the_page_s_own_components_are_there(client):
+    page = client.get("/", base_url=HERE).text
+    scripts = [part.split('"')[0] for part in page.split('src="')[1:]] + [
+        "/_dash-component-suites/plotly/package_data/plotly.min.js"
+    ]
+    assert len(scripts) > 8
+    for script in scripts:
+        answer = client.get(script, base_url=HERE)
+        assert answer.status_code == 200
+        assert "javascript" in answer.headers["Content-Type"]
+        answer.close()
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"output": 3}, {"output": "x.y"}, {"output": ["a"]}, "text"])
+def test_a_request_for_no_such_thing_is_400(client, body):
+    assert client.post("/_dash-update-component", base_url=HERE, json=body).status_code == 400
+
+
+@pytest.mark.parametrize("origin", ["http://[bad", "null", "http://127.0.0.1:1", "javascript:x"])
+def test_an_origin_that_is_not_this_page_is_403(client, origin):
+    headers = {"Origin": origin}
+    assert client.post("/_dash-update-component", base_url=HERE, headers=headers, json={}).status_code == 403

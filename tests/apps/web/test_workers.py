@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 from concurrent.futures import CancelledError
@@ -92,3 +93,26 @@ def test_who_waits_too_long_gives_up(workers):
         job.wait(0.1)
     with pytest.raises(CancelledError):
         job.wait(30)
+
+
+def test_one_client_has_half_of_the_places_at_most():
+    workers = Workers(width=1, waiting=3)
+    kept = [workers.begin(sleep, **LIMITS, client="a") for _ in range(2)]
+    with pytest.raises(ValueError, match="this address has as much under way as one may have"):
+        workers.begin(double, 1, **LIMITS, client="a")
+    other = workers.begin(double, 1, **LIMITS, client="b")
+    for job in kept:
+        job.cancel()
+    assert other.wait(60) == 2
+    for job in kept:
+        assert job.ended.wait(60)
+    assert workers.begin(double, 1, **LIMITS, client="a").wait(60) == 2
+
+
+def fill(_tell):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said(workers):
+    with pytest.raises(ValueError, match=r"^the disk of the server is full: free some of"):
+        workers.begin(fill, **LIMITS).wait(60)

@@ -9,11 +9,13 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, set_
 from distlaw.apps.web import fit_tab, law_tab, plan_tab, study_tab
 from distlaw.apps.web.elements import Content, aria, message
 from distlaw.apps.web.fit_question import FitQuestion
+from distlaw.apps.web.frame import FramedDash, below
 from distlaw.apps.web.law_question import LawQuestion
 from distlaw.apps.web.plan_question import PlanQuestion
 from distlaw.apps.web.query import Question
 from distlaw.apps.web.site import Site
 from distlaw.apps.web.study_question import StudyQuestion
+from distlaw.apps.web.workers import full_disk
 
 _LOG = logging.getLogger("distlaw.page")
 
@@ -45,8 +47,9 @@ TABS = (
 
 def make_app(site: Site) -> Dash:
     """The app of a site."""
-    app = Dash(
+    app = FramedDash(
         "distlaw.apps.web",
+        tabs=[tab.name for tab in TABS],
         title="distlaw",
         update_title="",
         serve_locally=True,
@@ -56,7 +59,7 @@ def make_app(site: Site) -> Dash:
         index_string=_PAGE,
         add_log_handler=False,
     )
-    app.layout = _frame()
+    app.layout = _frame
     app.clientside_callback(
         ClientsideFunction("distlaw", "theme"), Output("theme", "data"), Input("theme-button", "n_clicks")
     )
@@ -78,11 +81,11 @@ def make_app(site: Site) -> Dash:
         Input("url", "search"),
     )
     def show(path: str | None, search: str | None) -> tuple[Content, ...]:
-        name = (path or "/").strip("/") or TABS[0].name
+        name = (path or "/").removeprefix(below("")).strip("/") or TABS[0].name
         classes = ["current" if tab.name == name else "" for tab in TABS]
         tab = next((tab for tab in TABS if tab.name == name), None)
         if tab is None:
-            there = ", ".join(f"/{tab.name}" for tab in TABS)
+            there = ", ".join(below(f"/{tab.name}") for tab in TABS)
             text = message(f"there is no page '/{name[:60]}'; there are {there}")
             return html.Div([html.H1("Not found"), text], className="card"), None, *classes
         question, problems = tab.question.from_query(search or "")
@@ -95,15 +98,17 @@ def make_app(site: Site) -> Dash:
 
 def _tell(error: Exception) -> None:
     """What nobody foresaw: the log has it all, the page a line, and the server goes on."""
-    _LOG.error("a callback failed", exc_info=error)
-    set_props(
-        "oops", {"children": message("something went wrong here, which is a fault of the program; its log has more")}
-    )
+    if (why := full_disk(error)) is not None:
+        _LOG.error("%s", why)
+    else:
+        _LOG.error("a callback failed", exc_info=error)
+    fault = "something went wrong here, which is a fault of the program; its log has more"
+    set_props("oops", {"children": message(full_disk(error) or fault)})
 
 
 def _frame() -> html.Div:
     links = [
-        html.Li(dcc.Link(tab.name.capitalize(), href=f"/{tab.name}", id=f"nav-{tab.name}", title=tab.about))
+        html.Li(dcc.Link(tab.name.capitalize(), href=below(f"/{tab.name}"), id=f"nav-{tab.name}", title=tab.about))
         for tab in TABS
     ]
     return html.Div(

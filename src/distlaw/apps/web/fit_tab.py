@@ -47,7 +47,7 @@ from distlaw.apps.web.uploads import MOST_BYTES, checked, received
 from distlaw.apps.web.workers import Job
 from distlaw.runs import RUN_COLUMNS
 
-FIT = {"seconds": 600.0, "memory": 6 << 30}
+FIT: dict[str, Any] = {"seconds": 600.0, "memory": 6 << 30}
 _EVERY = 500  # ms between looks at a fit
 
 _RESTS = {JOINT: "fitted together with it", FIRST: "fitted to the same table first"} | {
@@ -200,10 +200,11 @@ def _result_of(site: Site, asked: Any) -> tuple[FitQuestion, Fitted | None]:  # 
 def receive(site: Site, file: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
     """A table is dropped: keep it."""
     try:
+        session = site.session_or_new()  # first, as there may be no place for one
         upload = received(site, file)
     except ValueError as error:
         return "", {}, message(str(error))
-    site.session_or_new().keep_table(upload)
+    session.keep_table(upload)
     return upload.key, {}, None
 
 
@@ -270,7 +271,7 @@ def follow(site: Site, begun: Any, cancelled: Any, _tick: Any, asked: Any, befor
         if ctx.triggered_id == "fit-begin" and begun and asked["ok"]:
             session, upload = _table_of(site, question)
             work = (fit_work.fit, upload.path, upload.name, upload.columns, question)
-            job = site.workers.begin(*work, **FIT)
+            job = site.workers.begin(*work, **FIT, client=site.client)
             session.keep_fit(question, job)
         if ctx.triggered_id == "fit-cancel" and cancelled and job is not None:
             job.cancel()
@@ -298,10 +299,10 @@ def show(site: Site, _state: Any, asked: Any) -> tuple[bool, Any, Any]:  # noqa:
         return True, None, None
     try:
         session, upload = _table_of(site, question)
+        if found.law is not None:
+            session.keep_law(law_of_text(found.law, f"{Path(upload.name).stem}.json"))
     except ValueError as error:
         return False, [message(str(error), kind="warning"), *fit_shown(found)], None
-    if found.law is not None:
-        session.keep_law(law_of_text(found.law, f"{Path(upload.name).stem}.json"))
     return False, fit_shown(found), onward_shown(found, question, upload)
 
 

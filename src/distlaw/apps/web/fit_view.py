@@ -10,6 +10,7 @@ from distlaw.apps.web.controls import Select
 from distlaw.apps.web.elements import Content, aria, code, details, fact, facts, message, table
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
 from distlaw.apps.web.fit_work import Checked, Fitted
+from distlaw.apps.web.frame import below
 from distlaw.apps.web.laws import OWN
 from distlaw.apps.web.shelf import Upload
 from distlaw.apps.web.workers import Job
@@ -135,9 +136,9 @@ def onward_shown(found: Fitted, question: FitQuestion, upload: Upload) -> list[C
     links: list[Content] = []
     if found.law is not None:
         query = urlencode({"law": f"{OWN}{Path(upload.name).stem}.json"})
-        links.append(dcc.Link("Look at this law", href=f"/law?{query}"))
+        links.append(dcc.Link("Look at this law", href=below(f"/law?{query}")))
         if question.kind == "distillation":
-            links.append(dcc.Link("Plan with this law", href=f"/plan?{query}"))
+            links.append(dcc.Link("Plan with this law", href=below(f"/plan?{query}")))
     renamed = mapped(upload.columns, question.columns) != mapped(upload.columns, {})
     note = "Rename the columns of the table as they are mapped here first." if renamed else ""
     return [

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from distlaw.apps.web.workers import full_disk
 from distlaw.fit.lawfile import FittedLaw, read_law
 from distlaw.laws import PublishedLaw, StudentLaw, SupervisedLaw, published, published_names
 from distlaw.runs import one_line
@@ -115,12 +116,16 @@ def law_of_text(text: str, name: str) -> Law:
         name: What the user calls the file.
 
     Raises:
-        ValueError: It is no law file; says what is wrong with it.
+        ValueError: It is no law file, or the disk is full; says what is wrong.
     """
-    with tempfile.TemporaryDirectory(prefix="distlaw-") as folder:
-        path = Path(folder) / "law.json"
-        path.write_text(text, encoding="utf-8")
-        found = _read(path, name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="distlaw-") as folder:
+            path = Path(folder) / "law.json"
+            path.write_text(text, encoding="utf-8")
+            found = _read(path, name)
+    except OSError as error:
+        reason = full_disk(error) or error.strerror or one_line(error)
+        raise ValueError(f"law file '{one_line(name, 60)}' cannot be kept ({reason})") from None
     if found.count > MOST_DRAWS:
         raise ValueError(
             f"law file '{one_line(name, 60)}' has {found.count:,} resamples; at most {MOST_DRAWS:,} are read"

@@ -289,9 +289,9 @@ def bring(site: Site, file: Any) -> tuple[Any, Any, Any]:  # noqa: ANN401
         name = file_name(file["name"])
         law = law_of_text(decoded(file["content"], MOST_BYTES).decode("utf-8", "replace"), name)
         _ = law.student_law
+        site.session_or_new().keep_law(law)
     except (ValueError, KeyError, TypeError) as error:
         return no_update, no_update, message(str(error) if isinstance(error, ValueError) else "no file came")
-    site.session_or_new().keep_law(law)
     return options_of(site.laws.options(site.own_laws())), law.key, message(f"{name} is chosen", kind="note")
 
 

@@ -1,14 +1,14 @@
 """The app behind a production server: who may ask, how much, and what a browser is told to allow."""
 
 import errno
-import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from dash import Dash
 from flask import Flask, Response, g, request
 
+from distlaw.apps.web.names import Forwarded, Names, is_loopback, not_answered
 from distlaw.apps.web.site import COOKIE
 from distlaw.runs import one_line
 
@@ -17,44 +17,44 @@ MOST_BYTES = 8_000_000
 _THREADS = 64
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def guard(app: Dash, *, loopback: bool) -> None:
+def guard(app: Dash, *, loopback: bool, allow: Iterable[str] = ()) -> None:
     """Set limits and headers.
 
     Args:
         app: The app, its callbacks all registered.
-        loopback: Whether it is served to this machine alone: then a request under another name is refused, so that
-            a page elsewhere cannot have a browser ask under a name that it makes point here.
+        loopback: Whether it is served to this machine alone.
+        allow: Further names that it answers to; see `distlaw.apps.web.names`.
     """
+    names = Names(loopback=loopback, allowed=allow)
     server: Flask = app.server  # pyright: ignore[reportAssignmentType]
     server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    server.wsgi_app = Forwarded(server.wsgi_app, names)
     headers = _headers(app)
 
     @server.before_request
     def check() -> tuple[str, int] | None:
-        name = urlsplit(f"//{request.host}").hostname or ""
-        if loopback and not is_loopback(name):
-            return f"this server answers to localhost only, not to '{one_line(name, 60)}'\n", 421
+        if not names.has(request.host):
+            return f"{not_answered(request.host)}\n", 421
         origin = request.headers.get("Origin")
-        if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
+        if request.method == "POST" and origin is not None and not names.is_own(origin, request.host):
             return "requests come from this server's own page only\n", 403
+        if request.method == "POST" and not _is_known(app, request.get_json(silent=True)):
+            return "this page asks for no such thing\n", 400
         return None
 
     @server.after_request
     def finish(response: Response) -> Response:
         response.headers.update(headers)
         if (key := g.get("new_session")) is not None:
-            response.set_cookie(COOKIE, key, httponly=True, samesite="Strict")
+            path = request.script_root or "/"
+            secure = request.is_secure
+            response.set_cookie(COOKIE, key, httponly=True, samesite="Strict", path=path, secure=secure)
         return response
+
+
+def _is_known(app: Dash, asked: Any) -> bool:  # noqa: ANN401
+    """Whether a body asks for an answer that the app has."""
+    return isinstance(asked, dict) and isinstance(asked.get("output"), str) and asked["output"] in app.callback_map
 
 
 def _headers(app: Dash) -> dict[str, str]:
@@ -81,23 +81,29 @@ def _headers(app: Dash) -> dict[str, str]:
     }
 
 
-def listen(app: Dash, *, host: str, port: int) -> Any:  # noqa: ANN401
+def listen(app: Dash, *, host: str, port: int, allow: Iterable[str] = ()) -> Any:  # noqa: ANN401
     """A server that has its port and waits for `run`.
+
+    Args:
+        app: The app.
+        host: Address to listen at.
+        port: Port.
+        allow: Further names that it answers to, see `distlaw.apps.web.names`.
 
     Raises:
         ValueError: The address cannot be had; says why.
     """
-    from waitress.server import create_server
+    from distlaw.apps.web.connections import make_server
 
-    guard(app, loopback=is_loopback(host))
-    return create_server(
+    guard(app, loopback=is_loopback(host), allow=allow)
+    return make_server(
         app.server,
-        sockets=[_listening(host.strip("[]"), port)],
+        _listening(host.strip("[]"), port),
         threads=_THREADS,
         ident="distlaw",
         max_request_body_size=MOST_BYTES,
-        connection_limit=500,
-        asyncore_use_poll=True,
+        inbuf_overflow=MOST_BYTES + 1,  # what arrives is kept in memory, where half of it is gone with its connection
+        max_request_header_size=65_536,
         channel_timeout=60,
     )
 

@@ -8,11 +8,25 @@ from tempfile import TemporaryDirectory
 from flask import g, has_request_context, request
 
 from distlaw.apps.web.laws import Law, Laws
-from distlaw.apps.web.shelf import Session, Shelf
+from distlaw.apps.web.shelf import Session, Shelf, client_of
 from distlaw.apps.web.studies import Studies
-from distlaw.apps.web.workers import Workers
+from distlaw.apps.web.workers import Workers, full_disk
+from distlaw.runs import one_line
 
 COOKIE = "distlaw-session"
+
+
+def _folder() -> TemporaryDirectory[str]:
+    """A new folder for uploads.
+
+    Raises:
+        ValueError: There is no place for one; says why.
+    """
+    try:
+        return TemporaryDirectory(prefix="distlaw-page-")
+    except OSError as error:
+        reason = full_disk(error) or error.strerror or one_line(error)
+        raise ValueError(f"there is no temporary folder to keep uploads in ({reason})") from None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -33,14 +47,14 @@ class Site:
     shelf: Shelf = field(default_factory=Shelf)
     workers: Workers = field(default_factory=Workers)
     readers: Workers = field(default_factory=Workers)
-    folder: TemporaryDirectory[str] = field(default_factory=lambda: TemporaryDirectory(prefix="distlaw-page-"))
+    folder: TemporaryDirectory[str] = field(default_factory=_folder)
 
     @classmethod
     def of(cls, *, laws: Path | None = None, studies: Sequence[Path] = ()) -> "Site":
         """A site of folders.
 
         Raises:
-            ValueError: One of them is none.
+            ValueError: One of them is none, or there is no place for uploads.
         """
         return cls(laws=Laws(laws), studies=Studies(studies))
 
@@ -55,11 +69,20 @@ class Site:
         key = g.get("new_session") or request.cookies.get(COOKIE)
         return self.shelf.find(key)
 
+    @property
+    def client(self) -> str:
+        """Whose browser asks, by its address."""
+        return client_of(request.remote_addr) if has_request_context() else ""
+
     def session_or_new(self) -> Session:
-        """The session of the browser that asks, a new one where it has none."""
+        """The session of the browser that asks, a new one where it has none.
+
+        Raises:
+            ValueError: It has none, and there is no place for one.
+        """
         if (session := self.session()) is not None:
             return session
-        key, session = self.shelf.new()
+        key, session = self.shelf.new(self.client)
         g.new_session = key  # `serve` puts it into a cookie
         return session
 

@@ -10,9 +10,10 @@ from distlaw.apps.web.fit_work import SUFFIXES, Checked
 from distlaw.apps.web.laws import decoded
 from distlaw.apps.web.shelf import Upload, file_name
 from distlaw.apps.web.site import Site
+from distlaw.apps.web.workers import full_disk
 
 MOST_BYTES = 5_000_000
-LOOK = {"seconds": 20.0, "memory": 3 << 30}
+LOOK: dict[str, Any] = {"seconds": 20.0, "memory": 3 << 30}
 """Most that reading a table may take."""
 
 
@@ -31,12 +32,15 @@ def received(site: Site, file: Any) -> Upload:  # noqa: ANN401
     content = decoded(file.get("content"), MOST_BYTES)
     key = secrets.token_urlsafe(9)
     path = Path(site.folder.name) / f"{key}{suffix}"
-    path.write_bytes(content)
     try:
-        found = site.readers.begin(fit_work.look, path, name, **LOOK).wait(2 * LOOK["seconds"])
-    except ValueError as error:
-        path.unlink()
-        raise ValueError(str(error) if name in str(error) else f"'{name}': {error}") from None
+        path.write_bytes(content)
+        found = site.readers.begin(fit_work.look, path, name, **LOOK, client=site.client).wait(2 * LOOK["seconds"])
+    except BaseException as error:
+        path.unlink(missing_ok=True)  # nothing is kept of what did not come whole or cannot be read
+        if (why := full_disk(error)) is None and not isinstance(error, ValueError):
+            raise
+        why = why or str(error)
+        raise ValueError(why if name in why else f"'{name}': {why}") from None
     return Upload(key=key, name=name, path=path, columns=found.columns, rows=found.rows, preview=found.preview)
 
 
@@ -44,7 +48,8 @@ def checked(site: Site, upload: Upload, question: FitQuestion) -> Checked:
     """What is in a table under the columns that were said; remembered, as most changes do not change it."""
     said = tuple(sorted(question.columns.items()))
     if said not in upload.checked:
-        job = site.readers.begin(fit_work.check, upload.path, upload.name, upload.columns, dict(said), **LOOK)
+        work = (fit_work.check, upload.path, upload.name, upload.columns, dict(said))
+        job = site.readers.begin(*work, **LOOK, client=site.client)
         try:
             upload.checked[said] = job.wait(2 * LOOK["seconds"])
         except ValueError as error:

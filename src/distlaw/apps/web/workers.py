@@ -4,9 +4,12 @@ A process is forked from a clean server process that has the libraries loaded, s
 when its time is over; whatever an upload does to it, the page lives.
 """
 
+import errno
 import multiprocessing
+import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from multiprocessing.connection import Connection
@@ -19,6 +22,13 @@ Standing = Literal["waiting", "running", "done", "failed", "cancelled"]
 Tell = Callable[[int, int], None]
 
 _POLL = 0.1  # seconds between looks at whether a job was cancelled
+
+
+def full_disk(error: BaseException) -> str | None:
+    """A sentence for a file that could not be written because its disk is full; None for every other error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of the server is full: free some of {tempfile.gettempdir()} there, or set TMPDIR"
+    return None
 
 
 class Job:
@@ -77,15 +87,24 @@ class Job:
 
 
 class Workers:
-    """A few processes at a time, and a few jobs that wait for one."""
+    """A few processes at a time, and a few jobs that wait for one; half of all are the most that one client has."""
 
-    def __init__(self, *, width: int = 2, waiting: int = 8) -> None:
+    def __init__(self, *, width: int = 2, waiting: int = 16) -> None:
         self._slots = threading.BoundedSemaphore(width)
-        self._places = threading.BoundedSemaphore(width + waiting)
+        self._most = width + waiting
+        self._clients: Counter[str] = Counter()
+        self._lock = threading.Lock()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
 
-    def begin(self, work: Callable[..., Any], *arguments: Any, seconds: float, memory: int) -> Job:  # noqa: ANN401
+    def begin(
+        self,
+        work: Callable[..., Any],
+        *arguments: Any,  # noqa: ANN401
+        seconds: float,
+        memory: int,
+        client: str = "",
+    ) -> Job:
         """Begin a job.
 
         Args:
@@ -93,17 +112,23 @@ class Workers:
             *arguments: What can be pickled.
             seconds: Most time that it may take.
             memory: Most bytes of address space that it may have.
+            client: Who has asked for it.
 
         Raises:
-            ValueError: Too many jobs wait.
+            ValueError: Too many jobs wait, or too many of this client.
         """
-        if not self._places.acquire(blocking=False):
-            raise ValueError("the server has as much to do as it takes on; try again in a minute")
+        with self._lock:
+            if self._clients.total() >= self._most:
+                raise ValueError("the server has as much to do as it takes on; try again in a minute")
+            if client and 2 * self._clients[client] >= self._most:
+                raise ValueError("this address has as much under way as one may have; try again in a minute")
+            self._clients[client] += 1
         job = Job()
-        threading.Thread(target=self._see_through, args=(job, work, arguments, seconds, memory), daemon=True).start()
+        given = (job, client, work, arguments, seconds, memory)
+        threading.Thread(target=self._see_through, args=given, daemon=True).start()
         return job
 
-    def _see_through(self, job: Job, work: Any, arguments: Any, seconds: float, memory: int) -> None:  # noqa: ANN401
+    def _see_through(self, job: Job, client: str, work: Any, arguments: Any, seconds: float, memory: int) -> None:  # noqa: ANN401
         ending: tuple[Any, ...]
         try:
             while not (slot := self._slots.acquire(timeout=_POLL)) and not job._cancelled.is_set():
@@ -114,9 +139,11 @@ class Workers:
                 if slot:
                     self._slots.release()
         except Exception as error:  # whatever happens, nobody may wait for ever
-            ending = ("failed", f"it could not be run ({one_line(error, 200)})")
+            ending = ("failed", full_disk(error) or f"it could not be run ({one_line(error, 200)})")
         finally:
-            self._places.release()
+            with self._lock:
+                self._clients[client] -= 1
+                self._clients += Counter()  # without those that have none
         job._end(*ending)  # last, so that who waits for its end finds its place free
 
     def _run(self, job: Job, work: Any, arguments: Any, seconds: float, memory: int) -> tuple[Any, ...]:  # noqa: ANN401
@@ -172,4 +199,5 @@ def _work(connection: Connection, work: Callable[..., Any], arguments: Any, seco
     except MemoryError:
         connection.send(("failed", "it needs more memory than it may have"))
     except Exception as error:
-        connection.send(("failed", f"it went wrong ({type(error).__name__}: {one_line(error, 200)})"))
+        why = full_disk(error) or f"it went wrong ({type(error).__name__}: {one_line(error, 200)})"
+        connection.send(("failed", why))

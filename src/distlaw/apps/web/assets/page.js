@@ -46,7 +46,7 @@
       const path = href.split("?", 1)[0];
       const to = path + (asked && asked.query ? "?" + asked.query : "");
       const here = window.location.pathname;
-      if (asked && (here === path || (here === "/" && path === "/plan")))
+      if (asked && (here === path || here === path.replace(/plan$/, "")))
         window.history.replaceState(window.history.state, "", to);
       return to;
     },
