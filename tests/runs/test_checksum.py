@@ -20,7 +20,7 @@ def test_what_is_written_is_read(content):
     assert {key: value for key, value in found.items() if key not in ("format", "sha256")} == content
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(content=CONTENTS, data=st.data())
 def test_a_flipped_bit_is_refused_or_changes_nothing(content, data):
     whole = sealed_text(content, FORM).encode()

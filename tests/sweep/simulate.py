@@ -1,10 +1,9 @@
 """A study whose runs take no time: what is tested is everything around the training."""
 
-import json
 from collections.abc import Callable
 
 from distlaw.sweep.lease import claim
-from distlaw.sweep.state import note_failure, read_record, record_name
+from distlaw.sweep.state import note_failure, read_record, write_record
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import Study, study_of
 from distlaw.sweep.worker import Report, Task
@@ -84,7 +83,7 @@ class Simulated:
                 note_failure(store, job.id, str(error))
                 return Report(job=job.id, ending="failed", error=str(error))
             for run in job.runs:
-                store.write(record_name(run), json.dumps(record_of(task, run)).encode())
+                write_record(store, run, record_of(task, run))
             held.forget()
         return Report(job=job.id, ending="done")
 

@@ -104,13 +104,13 @@ def test_a_study_that_goes_on_remembers_its_batches(law):
     assert choose_and_run(study, lambda runs: run(runs, left), telling=told.append) is None
     store = Store("memory://choices")
     write_choices(store, told[-1])
-    assert read_choices(store) == told[-1]
+    assert read_choices(store, pytest.fail) == told[-1]
     assert told[-1].reason == ""
     assert len(told[-1].rounds) == 3
-    again = choose_and_run(study, run, before=read_choices(store), telling=told.append)
+    again = choose_and_run(study, run, before=read_choices(store, pytest.fail), telling=told.append)
     assert again is not None
     assert [step.done for step in again.rounds] == sorted({step.done for one in told for step in one.rounds})
-    assert read_choices(Store("memory://nothing")) is None
+    assert read_choices(Store("memory://nothing"), pytest.fail) is None
 
 
 def test_a_study_that_is_stopped_chooses_no_more():

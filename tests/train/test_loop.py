@@ -20,6 +20,7 @@ from distlaw.apps.cli import main
 from distlaw.train import checkpoint, loop
 from distlaw.train.config import RunConfig, config_of, of_student
 from distlaw.train.loop import run
+from distlaw.train.metrics import cut_metrics
 from distlaw.train.teacher import open_teacher, weights_hash
 
 DATA = {"limit_bytes": 300_000, "context": 32, "vocab_size": 300, "validation_share": 0.2, "student_share": 0.4}
@@ -59,7 +60,7 @@ def metrics(folder, name=None):
 
 def record(folder):
     found = json.loads((folder / "record.json").read_text())
-    return {k: v for k, v in found.items() if k not in ("wall_seconds", "cpu_seconds")}
+    return {k: v for k, v in found.items() if k not in ("wall_seconds", "cpu_seconds", "sha256")}
 
 
 def assert_same_run(one, other):
@@ -281,6 +282,50 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(cache, tmp_path):
     outcome = run(config(), tmp_path / "run", cache=cache)
     assert f"'{newest}' is damaged ({shard.name} is not what was written)" in outcome.notes[0]
     assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_costs_no_good_one(cache, tmp_path):
+    """With one kept, the damaged one that is ahead must not count as that one."""
+    short = config(training={**TRAINING, "keep": 1})
+    assert run(short, tmp_path / "run", cache=cache).finished
+    [whole] = (tmp_path / "run" / "checkpoints").iterdir()
+    damaged = whole.with_name("step-00000030")
+    shutil.copytree(whole, damaged)
+    for sums in ("[]", "3", "\x00", "[" * 5000):
+        (damaged / "sha256.json").write_text(sums)
+        assert checkpoint.newest(tmp_path / "run" / "checkpoints")[0] == whole
+    checkpoint.save(whole.parent, 24, {"x": torch.zeros(1)}, keep=1)
+    assert whole in whole.parent.iterdir()
+
+
+def test_a_damaged_record_is_named_and_written_again(cache, tmp_path):
+    folder = tmp_path / "run"
+    assert run(config(), folder, cache=cache).finished
+    file, before = folder / "record.json", record(folder)
+    whole = file.read_bytes()
+    for damage in (whole.replace(b'"seed": 0', b'"seed": 1'), whole[:100], b"\x00", b"[]", b'{"student_loss": "x"}'):
+        file.write_bytes(damage)
+        outcome = run(config(), folder, cache=cache)
+        assert "record.json' is damaged" in outcome.notes[0]
+        assert (folder / "record.json.damaged").read_bytes() == damage
+        assert record(folder) == before
+    assert run(config(), folder, cache=cache).notes == ("the run was finished already",)
+
+
+def test_damaged_metrics_are_named_and_kept_beside(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    rows = [json.dumps({"step": step, "loss": 1.0}).encode() + b"\n" for step in range(1, 6)]
+    assert cut_metrics(file, 3) == (0, [])
+    file.write_bytes(b"".join(rows) + b'{"step": 6')  # the last line was cut short by a kill
+    assert cut_metrics(file, 4) == (5, [])
+    assert file.read_bytes() == b"".join(rows[:4])
+    for bad in (b"\xff\x00\n", b"[1]\n", b'{"step": "a"}\n', b'{"step": 1e999}\n', b"[" * 5000 + b"\n"):
+        file.write_bytes(rows[0] + bad + rows[2])
+        last, [note] = cut_metrics(file, 9)
+        assert last == 3
+        assert "metrics.jsonl' is damaged: line 2 cannot be read; it is kept as 'metrics.jsonl.damaged'" in note
+        assert file.read_bytes() == rows[0] + rows[2]
+        assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == rows[0] + bad + rows[2]
 
 
 def test_a_directory_belongs_to_one_run(teacher, cache, tmp_path):

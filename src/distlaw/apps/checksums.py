@@ -1,14 +1,24 @@
 """Every kind of file that checks itself: which format a file is of, whether it is sound, and its checksum made anew."""
 
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from distlaw.fit import lawfile
 from distlaw.runs import RECORD, one_line, written_whole
-from distlaw.runs.checksum import FORMAT, RECORD_FORMAT, parsed, require_sealed, sealed_text
+from distlaw.runs.checksum import FORMAT, RECORD_FORMAT, parsed, require_sealed, sealed_text, sealed_toml
 
+_STUDY = "distlaw-study-1"
 _NOW = {"distlaw-law-1": lawfile.FORMAT}
-_BY_NAME = {RECORD: RECORD_FORMAT}
+_BY_NAME = {
+    RECORD: RECORD_FORMAT,
+    "findings.json": "distlaw-findings-1",
+    "choices.json": "distlaw-choices-1",
+    "index.json": "distlaw-index-1",
+}
 _BY_FOLDER = {"records": RECORD_FORMAT}
+_KNOWN = {*_NOW.values(), *_BY_NAME.values(), *_BY_FOLDER.values(), _STUDY}
 
 
 def looked_at(path: Path) -> str:
@@ -17,9 +27,9 @@ def looked_at(path: Path) -> str:
     Raises:
         ValueError: It cannot be read, or is of no format that has a checksum.
     """
-    content, form = _read(path)
+    _, content, form = _read(path)
     if content.get(FORMAT) != form:
-        return "has no checksum: an older version wrote it; --accept gives it one"
+        return "has no checksum: an older version, or a person, wrote it; --accept gives it one"
     try:
         require_sealed(content, str(path), form)
     except ValueError as error:
@@ -33,25 +43,33 @@ def accepted(path: Path) -> str:
     Raises:
         ValueError: It cannot be read or written, or is of no format that has a checksum.
     """
-    content, form = _read(path)
+    text, content, form = _read(path)
+    text = sealed_toml(text, form) if form == _STUDY else sealed_text(content, form)
     with written_whole(path) as temporary:
-        temporary.write_text(sealed_text(content, form), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return looked_at(path)
 
 
-def _read(path: Path) -> tuple[dict[str, object], str]:
+def _read(path: Path) -> tuple[str, Mapping[str, Any], str]:
+    """Text, content and format of a file."""
     try:
-        content = parsed(path.read_bytes())
+        text = path.read_bytes().decode()
+        content = tomllib.loads(text) if path.suffix == ".toml" else parsed(text)
     except OSError as error:
         raise ValueError(f"'{one_line(path)}' cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except UnicodeDecodeError:
+        raise ValueError(f"'{one_line(path)}' cannot be read: it is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"'{one_line(path)}' cannot be read: {one_line(error)}") from None
     said = content.get(FORMAT)
-    form = said if isinstance(said, str) else _BY_NAME.get(path.name) or _BY_FOLDER.get(path.resolve().parent.name)
-    form = _NOW.get(form or "", form)
-    if form not in {*_NOW.values(), *_BY_NAME.values(), *_BY_FOLDER.values()}:
+    if isinstance(said, str):
+        form = _NOW.get(said, said)
+    elif path.suffix == ".toml":
+        form = _STUDY if "protocols" in content else None
+    else:
+        form = _BY_NAME.get(path.name) or _BY_FOLDER.get(path.resolve().parent.name)
+    if form is None or form not in _KNOWN:
         raise ValueError(
             f"'{one_line(path)}' is no file with a checksum: those are law files, records, findings and a study's files"
         )
-    assert form is not None
-    return content, form
+    return text, content, form

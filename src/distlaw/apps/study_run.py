@@ -78,13 +78,15 @@ def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, C
     Raises:
         ValueError: The study, its data or its folder will not do.
     """
-    from distlaw.sweep.adaptive import choose_and_run, read_choices, write_choices
+    from distlaw.sweep.adaptive import CHOICES, choose_and_run, read_choices, write_choices
     from distlaw.sweep.drive import Driver, begin, require_data
 
     cache = where.cache.expanduser().resolve()
     _ = found.runs  # refused before anything starts
     require_data(found, cache, _preparing())
-    store = begin(found, out)
+    notes: list[str] = []
+    store = begin(found, out, note=notes.append)
+    print_warnings(notes)
     with _asked_to_stop() as asked, _showing(store, out) as looking:
         hands = _executor(where, out, found.limits.processes_per_run)
         try:
@@ -104,7 +106,11 @@ def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, C
                     write_choices(store, so_far)
                     _tell(so_far)
 
-                choices = choose_and_run(found, do, before=read_choices(store), telling=tell)
+                def damaged(wrong: str) -> None:
+                    store.set_aside(CHOICES)
+                    print_warnings([f"{wrong}: it is in quarantine, and {CHOICES} is written again"])
+
+                choices = choose_and_run(found, do, before=read_choices(store, damaged), telling=tell)
         finally:
             hands.close()
     assert outcome is not None

@@ -17,12 +17,12 @@ from distlaw.laws import PublishedLaw, SupervisedLaw, map_coefficients, publishe
 from distlaw.runs import one_line, written_whole
 from distlaw.runs.checksum import sealed_text, unsealed
 from distlaw.runs.quantity import MOST
+from distlaw.runs.record_file import MOST_LOSS
 
 Array = NDArray[np.float64]
 
 FORMAT = "distlaw-law-2"
 _BEFORE = ("distlaw-law-1",)  # without a checksum
-_MOST_LOSS = 100.0  # nats a token: six times that of a uniform guess over the largest vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
         if count and width != len(spread.names):
             raise ValueError(f"draws have {width} coordinates, form '{form.name}' has {len(spread.names)}")
         fitted = {
-            str(name): _range(f"fitted_range.{name}", ends, 0.0, _MOST_LOSS if name.endswith("_loss") else MOST)
+            str(name): _range(f"fitted_range.{name}", ends, 0.0, MOST_LOSS if name.endswith("_loss") else MOST)
             for name, ends in content["fitted_range"].items()
         }
         _require_losses(law if isinstance(law, SupervisedLaw) else law.supervised, fitted)
@@ -157,7 +157,7 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
             ),
             draws=None if not count else spread.law(draws, None if joint else supervised),
             count=count,
-            noise=_number("residual_std", content["residual_std"], 0.0, _MOST_LOSS),
+            noise=_number("residual_std", content["residual_std"], 0.0, MOST_LOSS),
         )
     except KeyError as error:
         raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing or unknown") from None
@@ -187,7 +187,7 @@ def _require_losses(law: SupervisedLaw, fitted: Mapping[str, tuple[float, float]
     """Refuse a law whose losses are none, where it was fitted."""
     if {"student_params", "student_tokens"} <= fitted.keys():
         loss = float(law.loss(fitted["student_params"][0], fitted["student_tokens"][0]))
-        _number("the loss of the smallest fitted student", loss, 0.0, _MOST_LOSS)
+        _number("the loss of the smallest fitted student", loss, 0.0, MOST_LOSS)
 
 
 def find_law(name: str) -> PublishedLaw:

@@ -9,18 +9,18 @@ Everything is measured on the exported models and the tokens that runs are evalu
 lab's folder.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from distlaw.charts import Axis, Chart, Guide, Panel, Series
+from distlaw.labs.files import read_part, write_part
 from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, below, every, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.predictions import predictions
 from distlaw.labs.trials import difference, scale, seeds_from, trials_of
-from distlaw.runs import format_quantity, written_whole
+from distlaw.runs import format_quantity
 from distlaw.sweep.protocols import Grid, Protocol, Run
 from distlaw.sweep.study import Study
 from distlaw.train.calibration import Calibration, Reliability
@@ -75,7 +75,8 @@ def overconfidence(found: Reliability) -> float:
 def measured(bench: Bench, run: Run) -> Measured:
     """Measure a student, or read what was measured of it."""
     file = bench.out / "reliability" / f"{run.id}.json"
-    if not file.exists():
+    sums = read_part(file)
+    if sums is None:
         assert run.teacher is not None
         own = other = None
         for labels, (student, teacher) in predictions(bench, [run, run.teacher]):
@@ -91,11 +92,9 @@ def measured(bench: Bench, run: Run) -> Measured:
             "reverse": other.distribution,
         }
         file.parent.mkdir(exist_ok=True)
-        with written_whole(file, "reliability") as temporary:
-            sums = {name: part.sums.tolist() for name, part in parts.items() if part is not None}
-            temporary.write_text(json.dumps(sums) + "\n", encoding="utf-8")
-    content = json.loads(file.read_text(encoding="utf-8"))
-    return Measured(**{name: Reliability(np.array(sums)) for name, sums in content.items()})
+        sums = {name: part.sums.tolist() for name, part in parts.items() if part is not None}
+        write_part(file, sums)
+    return Measured(**{name: Reliability(np.array(part)) for name, part in sums.items()})
 
 
 Students = Mapping[tuple[str, int], Mapping[int, Measured]]

@@ -1,21 +1,25 @@
 """Findings as JSON: what pages and reports read, long after the lab was run."""
 
-import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series
+from distlaw.evidence.answer import Verdict
 from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table
 from distlaw.labs.lab import Lab
 from distlaw.labs.registry import NAMES
 from distlaw.runs import one_line, written_whole
+from distlaw.runs.checksum import DIGEST, NUMBER, UNCHECKED, sealed_text, typed, unsealed
+from distlaw.runs.checksum import FORMAT as DESCRIBED
 
-FINDINGS = "findings.json"
+FINDINGS, FORMAT = "findings.json", "distlaw-findings-1"
+_PART = "distlaw-part-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ class Outcome:
 def write_outcome(outcome: Outcome, folder: Path) -> None:
     """Write findings.json into a lab's folder."""
     with written_whole(folder / FINDINGS, "findings") as temporary:
-        temporary.write_text(json.dumps(outcome.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(sealed_text(outcome.as_dict(), FORMAT), encoding="utf-8")
 
 
 def read_outcome(folder: Path) -> Outcome:
@@ -75,19 +79,48 @@ def read_outcome(folder: Path) -> Outcome:
     """
     path = folder / FINDINGS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(path.read_bytes(), str(path), FORMAT, before=UNCHECKED)
         findings = Findings(
             findings=tuple(_finding(entry) for entry in content["findings"]),
             tables=tuple(_table(entry) for entry in content["tables"]),
             charts=tuple(_chart(entry) for entry in content["charts"]),
-            notes=tuple(content["notes"]),
+            notes=tuple(map(str, typed(content, "notes", list))),
         )
-        names = set(Outcome.__dataclass_fields__) - {"findings"}
-        return Outcome(findings=findings, **{name: content[name] for name in names})
+        if not findings.findings:
+            raise ValueError("it has no finding")
+        words = {name: typed(content, name, str) for name in ("lab", "about", "source", "preset", "command", "machine")}
+        numbers = {"seed": typed(content, "seed", int), "runs": typed(content, "runs", int)}
+        return Outcome(findings=findings, core_seconds=typed(content, "core_seconds", NUMBER), **words, **numbers)
     except OSError as error:
         raise ValueError(f"findings '{one_line(path)}' cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"'{one_line(path)}' is no lab's findings ({one_line(error, 200)})") from None
+        raise ValueError(f"'{one_line(path)}' is no lab's findings ({one_line(error, 600)})") from None
+
+
+def write_part(path: Path, content: Mapping[str, Any]) -> None:
+    """Keep what a lab has measured, for an interrupted lab to go on from."""
+    with written_whole(path, "part of a lab") as temporary:
+        temporary.write_text(sealed_text(content, _PART), encoding="utf-8")
+
+
+def read_part(path: Path) -> dict[str, Any] | None:
+    """Read what `write_part` kept; None where there is nothing, or nothing sound: that is set aside, and said."""
+    if not path.exists():
+        return None
+    try:
+        content = unsealed(path.read_bytes(), str(path), _PART)
+    except (OSError, ValueError) as error:
+        set_aside(path, error)
+        return None
+    return {key: value for key, value in content.items() if key not in (DIGEST, DESCRIBED)}
+
+
+def set_aside(path: Path, why: Exception) -> None:
+    """Rename a damaged part of a lab, which is made again, and say so on standard error."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    reason = one_line(why, 200)
+    print(f"'{one_line(path)}' is damaged ({reason}): it is now '{aside.name}', and is made again", file=sys.stderr)
 
 
 def outcomes_in(folder: Path) -> list[Outcome]:
@@ -111,8 +144,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
 def _finding(entry: Mapping[str, Any]) -> Finding:
     effect = entry["effect"]
     low, high = effect["interval"]
-    measured = Effect(value=float(effect["value"]), interval=(float(low), float(high)), unit=effect["unit"])
-    return Finding(**{**entry, "effect": measured})
+    measured = Effect(value=float(effect["value"]), interval=(float(low), float(high)), unit=typed(effect, "unit", str))
+    verdict = typed(entry, "verdict", str)
+    if verdict not in get_args(Verdict):
+        raise ValueError(f"'{one_line(verdict, 40)}' is no verdict")
+    words = {name: typed(entry, name, str) for name in ("claim", "measured")}
+    return Finding(effect=measured, verdict=cast(Verdict, verdict), **words)
 
 
 def _table(entry: Mapping[str, Any]) -> Table:

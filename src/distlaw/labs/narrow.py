@@ -20,7 +20,7 @@ from typing import Any
 from distlaw.labs.findings import Preset
 from distlaw.labs.lab import Bench, core_seconds
 from distlaw.labs.trials import scale, seeds_from
-from distlaw.runs import RECORD, written_whole
+from distlaw.runs import RECORD, read_record, written_whole
 from distlaw.sweep.protocols import Run
 from distlaw.train.config import RunConfig, StudentConfig, TeacherConfig
 from distlaw.train.data import DataConfig
@@ -93,7 +93,7 @@ def narrow(bench: Bench, *, params: float, teacher: Run, epochs: tuple[int, ...]
             if not run(config, out, cache=bench.cache).finished:
                 raise KeyboardInterrupt
             for name, by_epochs in found.items():
-                record: dict[str, Any] = json.loads((out / "students" / name / RECORD).read_text(encoding="utf-8"))
+                record: dict[str, Any] = read_record(out / "students" / name / RECORD)
                 by_epochs.setdefault(times, {})[seed] = record["student_loss"]
                 teacher_loss = record["evaluation"]["teacher_cross_entropy"]
                 if done_before:

@@ -6,12 +6,16 @@ mean over the distribution, not over a test set.
 """
 
 import time
+import zipfile
+import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.labs.files import set_aside
 from distlaw.labs.lab import Bench
 from distlaw.labs.pointer_task import POSITIONS, chances, draw, inputs_and_answers
 from distlaw.runs import written_whole
@@ -62,11 +66,8 @@ def trained(network: Network, bench: Bench) -> Trained:
     from distlaw.labs.mlps import log_probabilities, train
 
     path = bench.out / "networks" / f"{network}-seed-{bench.seed}-trials-{TRIALS}.npz"
-    if path.exists():
-        with np.load(path) as kept:
-            layers = tuple(kept[name] for name in sorted(kept) if name.startswith("layer"))
-            bench.before.setdefault(path.name, float(kept["cpu_seconds"]))
-            return Trained(loss=kept["loss"], error=kept["error"], layers=layers)
+    if (found := _kept(path, bench)) is not None:
+        return found
     inputs, answers = inputs_and_answers()
     if network.teacher is None:
         targets = np.eye(POSITIONS, dtype=np.float32)[answers]
@@ -93,6 +94,23 @@ def trained(network: Network, bench: Bench) -> Trained:
         spent = time.process_time() - begun
         np.savez(temporary, loss=found.loss, error=found.error, cpu_seconds=spent, **weights)
     return found
+
+
+def _kept(path: Path, bench: Bench) -> Trained | None:
+    """What an earlier call has trained; None where there is nothing, or nothing sound."""
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as whole:
+            if (bad := whole.testzip()) is not None:
+                raise ValueError(f"{bad} is not what was written")
+        with np.load(path) as kept:
+            layers = tuple(kept[name] for name in sorted(kept) if name.startswith("layer"))
+            bench.before.setdefault(path.name, float(kept["cpu_seconds"]))
+            return Trained(loss=kept["loss"], error=kept["error"], layers=layers)
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        set_aside(path, error)
+        return None
 
 
 def samples_of(width: int) -> int:

@@ -8,19 +8,18 @@ A k means nothing without the vocabulary and the teacher: k = 128 is 0.4 % of th
 512. So offers are told by the mass that they lose, which is measured on the teacher, and priced in bytes a token.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distlaw.charts import Axis, Chart, Guide, Panel
+from distlaw.labs.files import read_part, write_part
 from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table, above, effect_series, every, over_seeds
 from distlaw.labs.lab import Bench, Lab
 from distlaw.labs.predictions import predictions
 from distlaw.labs.trials import Trial, by_seed, difference, scale, seeds_from, trials_of
-from distlaw.runs import written_whole
 from distlaw.sweep.protocols import Grid, Protocol, Run
 from distlaw.sweep.study import Study
 from distlaw.train.blocks import token_dtype
@@ -115,12 +114,11 @@ def measured_worth(bench: Bench, offers: Sequence[Offer], teacher: Run) -> dict[
     """Measure offers on the tokens that runs are evaluated on; kept in the lab's folder."""
     file = bench.out / OFFERS
     names = [name_of(offer) for offer in offers]
-    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if held.get("teacher") != teacher.id or list(held["offers"]) != names:
+    held = read_part(file)
+    if held is None or held.get("teacher") != teacher.id or list(held["offers"]) != names:
         found = worth(offers, (log_probs for _, [log_probs] in predictions(bench, [teacher])))
         held = {"teacher": teacher.id, "offers": {name_of(offer): asdict(one) for offer, one in found.items()}}
-        with written_whole(file, "offers") as temporary:
-            temporary.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+        write_part(file, held)
     return {offer: Worth(**held["offers"][name]) for offer, name in zip(offers, names, strict=True)}
 
 

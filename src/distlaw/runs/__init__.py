@@ -1,10 +1,11 @@
 """Runs: their schema, their tables, and how well a law predicts them."""
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
-from distlaw.runs.collect import RECORD, collect_records
+from distlaw.runs.collect import collect_records
 from distlaw.runs.files import written_whole
 from distlaw.runs.quantity import counted, format_quantity, one_line, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
+from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
 from distlaw.runs.table import Column, Table, read_table, write_table
 
 __all__ = [
@@ -23,8 +24,11 @@ __all__ = [
     "one_line",
     "parse_quantity",
     "predict_runs",
+    "read_record",
     "read_runs",
     "read_table",
+    "record_of",
+    "record_text",
     "write_runs",
     "write_table",
     "written_whole",

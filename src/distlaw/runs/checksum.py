@@ -8,7 +8,9 @@ Only files of older formats, which never had one, are read as they are.
 import hashlib
 import json
 import math
+import re
 import shlex
+import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,15 +19,16 @@ RECORD_FORMAT = "distlaw-record-1"
 """Of the record of a run."""
 UNCHECKED: Collection[str | None] = (None,)
 """What an older file says of its format: nothing."""
+_HEAD = re.compile(rf'\A(?:(?:{FORMAT}|{DIGEST}) = "[^"\n]*"\n)*')
 
 
 def digest_of(content: object) -> str:
-    """SHA-256 of a value as canonical JSON: keys in order, no spaces.
+    """SHA-256 of a value as canonical JSON: keys in order, no spaces; a date of TOML as its text.
 
     >>> digest_of({"b": 1, "a": 2}) == digest_of({"a": 2, "b": 1})
     True
     """
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
 
 
 def sealed(content: Mapping[str, Any], form: str) -> dict[str, Any]:
@@ -87,6 +90,52 @@ def require_sealed(
             f'its content is not what its "{DIGEST}" says: it was damaged or edited; to accept an edit of your own,'
             f" run `distlaw checksum {shlex.quote(str(name))} --accept`"
         )
+
+
+def sealed_toml(text: str, form: str) -> str:
+    """A TOML file with its format and digest as its first lines; those that it had are replaced, all else stays.
+
+    Raises:
+        ValueError: It is not TOML.
+    """
+    bare = _HEAD.sub("", text)
+    content = {FORMAT: form, **tomllib.loads(bare)}
+    return f'{FORMAT} = "{form}"\n{DIGEST} = "{digest_of(content)}"\n{bare}'
+
+
+def unsealed_toml(text: str, name: str, form: str) -> dict[str, Any]:
+    """Content of a TOML file without its format and digest; one that has neither is a user's own and is not checked.
+
+    Args:
+        text: Of the file.
+        name: What to call the file in a message.
+        form: Name of the format.
+
+    Raises:
+        ValueError: It is not TOML (`tomllib.TOMLDecodeError`), of another format, or not as it was written.
+    """
+    content = tomllib.loads(text)
+    require_sealed(content, name, form, before=UNCHECKED)
+    return {key: value for key, value in content.items() if key not in (FORMAT, DIGEST)}
+
+
+def typed(content: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401
+    """A value of JSON that must be of a kind; a truth value is no number.
+
+    Raises:
+        ValueError: It is missing or of another kind; names the key.
+    """
+    if key not in content:
+        raise ValueError(f"its '{key}' is missing")
+    value = content[key]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        wanted = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise ValueError(f"its '{key}' must be {wanted}, got {type(value).__name__}")
+    return value
+
+
+NUMBER = (int, float)
+"""What JSON has for a number."""
 
 
 def parsed(text: str | bytes) -> dict[str, Any]:

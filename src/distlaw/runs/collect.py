@@ -1,6 +1,5 @@
 """Records of finished runs, collected into a table."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,7 @@ import numpy as np
 
 from distlaw.runs.quantity import one_line
 from distlaw.runs.record import RUN_COLUMNS, Runs
-
-RECORD = "record.json"
-"""Name of the file that a finished run leaves."""
+from distlaw.runs.record_file import RECORD, read_record
 
 
 def collect_records(folder: Path) -> tuple[Runs, list[str]]:
@@ -20,7 +17,7 @@ def collect_records(folder: Path) -> tuple[Runs, list[str]]:
         folder: Folder of run directories, or one.
 
     Returns:
-        The runs, and the paths of records that could not be read.
+        The runs, and what is wrong with each record that is left out.
 
     Raises:
         ValueError: There are no records, or one contradicts itself.
@@ -29,12 +26,12 @@ def collect_records(folder: Path) -> tuple[Runs, list[str]]:
     unread: list[str] = []
     for file in sorted(folder.rglob(RECORD)):
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_record(file)
             if "student_loss" in record:  # a run of several students has one that lists them, beside theirs
                 row = {column.name: record.get(column.name) for column in RUN_COLUMNS}
                 rows.append({n: v if n == "group" else float("nan" if v is None else v) for n, v in row.items()})
-        except (OSError, ValueError, TypeError):
-            unread.append(str(file))
+        except ValueError as error:
+            unread.append(str(error))
     if not rows:
         raise ValueError(f"there is no {RECORD} of a finished run below '{one_line(folder)}'")
     columns = {c.name: [row[c.name] for row in rows] for c in RUN_COLUMNS}

@@ -1,6 +1,5 @@
 """Adaptive studies: after each batch fit, and let `suggest` choose the next, until the target is known well enough."""
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
@@ -11,13 +10,14 @@ from distlaw.fit import FORMS, NOT_CONVERGED, FitResult, FitSpec, find_law, fit_
 from distlaw.fit.suggest import Candidates, Points, space_filling, suggest
 from distlaw.laws import DEFAULT_LAW
 from distlaw.laws.base import StudentLaw, TeacherLaw
-from distlaw.runs import Runs
+from distlaw.runs import Runs, one_line
+from distlaw.runs.checksum import NUMBER, UNCHECKED, sealed_text, typed, unsealed
 from distlaw.sweep.collect import collect
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import Adaptive, Study
 
-CHOICES = "choices.json"
+CHOICES, CHOICES_FORMAT = "choices.json", "distlaw-choices-1"
 
 _MORE = 3  # runs above the number of coefficients before a fit is tried
 _NO_RUNS = {name: np.array([]) for name in ("student_params", "student_tokens", "student_loss")}
@@ -59,18 +59,38 @@ class Choices:
     all_flops: float
 
 
-def read_choices(store: Store) -> Choices | None:
-    """How an adaptive study has gone so far; None where it is none, or nobody knows."""
-    try:
-        content = json.loads(store.read(CHOICES) or b"")
-        return Choices(**{**content, "rounds": tuple(Round(**entry) for entry in content["rounds"])})
-    except (ValueError, KeyError, TypeError):
+def read_choices(store: Store, damaged: Callable[[str], None]) -> Choices | None:
+    """How an adaptive study has gone so far; None where it is none, or nobody knows.
+
+    Args:
+        store: The study's store.
+        damaged: Told what is wrong, where it was written down and cannot be read.
+    """
+    content = store.read(CHOICES)
+    if content is None:
         return None
+    try:
+        found = unsealed(content, f"{store.url}/{CHOICES}", CHOICES_FORMAT, before=UNCHECKED)
+        return Choices(
+            rounds=tuple(_round(entry) for entry in typed(found, "rounds", list)),
+            reason=typed(found, "reason", str),
+            flops=float(typed(found, "flops", NUMBER)),
+            all_flops=float(typed(found, "all_flops", NUMBER)),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        damaged(f"'{one_line(store.url)}/{CHOICES}' is damaged ({one_line(error, 600)})")
+        return None
+
+
+def _round(entry: Mapping[str, Any]) -> Round:
+    known = {name: typed(entry, name, (*NUMBER, type(None))) for name in ("prediction", "deviation")}
+    flops = float(typed(entry, "flops", NUMBER))
+    return Round(done=typed(entry, "done", int), flops=flops, chosen=typed(entry, "chosen", int), **known)
 
 
 def write_choices(store: Store, choices: Choices) -> None:
     """Write down how it goes, for `study report`."""
-    store.write(CHOICES, json.dumps(asdict(choices), indent=1).encode())
+    store.write(CHOICES, sealed_text(asdict(choices), CHOICES_FORMAT).encode())
 
 
 def choose_and_run(

@@ -17,7 +17,7 @@ from distlaw.sweep.lease import EXPIRY, Watch
 from distlaw.sweep.local import Executor
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.state import STUDY, State, note_failure
-from distlaw.sweep.status import STOP, Index, IndexEntry, write_index
+from distlaw.sweep.status import INDEX, STOP, Index, IndexEntry, read_index, write_index
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import Study, study_of, study_text
 from distlaw.sweep.worker import Report, Task
@@ -50,28 +50,58 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def begin(study: Study, url: str) -> Store:
+def begin(study: Study, url: str, *, note: Callable[[str], None] = lambda _note: None) -> Store:
     """Make a folder or URL this study's, or check that it is.
 
-    Runs may be added to a study and limits changed; what all its runs share may not.
+    Runs may be added to a study and limits changed; what all its runs share may not. What is damaged and will be
+    written again is set aside.
+
+    Args:
+        study: The study.
+        url: Its folder or URL.
+        note: Told what was set aside.
 
     Raises:
         ValueError: It holds another study, or cannot be written.
     """
     store = Store(url)
     there = store.read(STUDY)
+    if there is not None and (wrong := _wrong_with(there, f"{url}/{STUDY}")):
+        _set_aside(store, STUDY, wrong, note)
+        there = b""
     if there is None:
         if store.local and store.local.exists() and (not store.local.is_dir() or any(store.local.iterdir())):
             raise ValueError(f"--out '{one_line(url)}' is neither empty nor a study: choose another folder")
-    elif study_of(there.decode(errors="replace"), f"{url}/{STUDY}").settings != study.settings:
+    elif there and study_of(there.decode(), f"{url}/{STUDY}").settings != study.settings:
         raise ValueError(
             f"--out '{one_line(url)}' holds a study with other data, family, training or loss: choose another folder"
         )
     text = study_text(study).encode()
     if there != text:
         store.write(STUDY, text)
+    if store.read(INDEX) is not None:
+        try:
+            read_index(store)
+        except ValueError as error:
+            _set_aside(store, INDEX, str(error), note)
     store.remove(STOP)
     return store
+
+
+def _wrong_with(content: bytes, name: str) -> str:
+    """What is wrong with a study's file; nothing if it can be read."""
+    try:
+        study_of(content.decode(), name)
+    except UnicodeDecodeError:
+        return f"study '{one_line(name)}' is not UTF-8 text"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _set_aside(store: Store, name: str, wrong: str, note: Callable[[str], None]) -> None:
+    store.set_aside(name)
+    note(f"{wrong}: it is in quarantine, and {name} is written again")
 
 
 def open_study(url: str) -> tuple[Study, Store]:
@@ -84,7 +114,12 @@ def open_study(url: str) -> tuple[Study, Store]:
     text = store.read(STUDY)
     if text is None:
         raise ValueError(f"'{one_line(url)}' is no study: there is no {STUDY} in it")
-    return study_of(text.decode(errors="replace"), f"{url}/{STUDY}"), store
+    if wrong := _wrong_with(text, f"{url}/{STUDY}"):
+        raise ValueError(
+            f"{wrong}; where it is damaged, `distlaw study run FILE --out {one_line(url)}` with the study's own file"
+            " writes it again"
+        )
+    return study_of(text.decode(), f"{url}/{STUDY}"), store
 
 
 def require_data(study: Study, cache: Path, preparing: Callable[[str, int], None] | None = None) -> None:
@@ -154,6 +189,7 @@ class Driver:
         while True:
             self.looking(self.state.look())
             jobs = self.jobs(wanted)
+            self._learn(jobs)
             if self.state.stopped or self.asked():
                 for report in self.executor.stop():
                     self._take(report)
@@ -161,7 +197,6 @@ class Driver:
             open_jobs = [job for job in jobs if not self._settled(job)]
             if not open_jobs and not self._running:
                 return self._outcome("done", wanted, jobs)
-            self._learn(jobs)
             self._submit(open_jobs)
             for report in self.executor.wait(_POLL):
                 self._take(report)

@@ -5,7 +5,6 @@ not agree; or at once, if the owner was a process of this machine that is no mor
 the next number can be created once only: of several who find a lease dead, one gets the job.
 """
 
-import json
 import os
 import socket
 import threading
@@ -17,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from distlaw.runs.checksum import UNCHECKED, sealed_text, unsealed
 from distlaw.sweep.store import Store
 
-FOLDER = "leases"
+FOLDER, FORMAT = "leases", "distlaw-lease-1"
 BEAT = 5.0
 """Seconds between two turns of a counter."""
 EXPIRY = 60.0
@@ -43,7 +43,13 @@ class Lease:
     @property
     def free(self) -> bool:
         """Whether its owner gave it back."""
-        return bool(self.content.get("free"))
+        return self.content.get("free") is True
+
+    def number_of(self, name: str) -> float:
+        """A number that the owner wrote, such as its step; 0 where it is none."""
+        value = self.content.get(name, 0)
+        sound = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18
+        return float(value) if sound else 0.0
 
 
 def leases(store: Store) -> dict[str, Lease]:
@@ -150,7 +156,7 @@ def place() -> str:
 
 def _alive(content: dict[str, Any]) -> bool:
     pid = content.get("pid")
-    if not isinstance(pid, int):
+    if type(pid) is not int or not 0 < pid < 2**31:
         return True
     try:
         os.kill(pid, 0)
@@ -175,10 +181,9 @@ def _read(store: Store, job: str, number: int) -> dict[str, Any] | None:
     if content is None:
         return None
     try:
-        found = json.loads(content)
-    except ValueError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+        return unsealed(content, _name(job, number), FORMAT, before=UNCHECKED)
+    except ValueError:  # damaged: held until it has stood still for as long as any other
+        return {}
 
 
 def _name(job: str, number: int) -> str:
@@ -186,4 +191,4 @@ def _name(job: str, number: int) -> str:
 
 
 def _text(content: dict[str, Any]) -> bytes:
-    return json.dumps(content).encode()
+    return sealed_text(content, FORMAT, indent=None).encode()

@@ -9,12 +9,11 @@
 - `stop`: asks all who work on the study to stop.
 """
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from distlaw.runs import one_line, record_of, record_text
 from distlaw.sweep.lease import Lease, leases
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.status import FAILURES, RECORDS, STOP
@@ -51,11 +50,15 @@ class State:
         for run in self.records.keys() - there:
             del self.records[run]
         for run in sorted(there - self.records.keys()):
-            if (record := read_record(self.store, run)) is not None:
-                self.records[run] = record
-            else:
+            try:
+                if (record := _record(self.store, run)) is not None:
+                    self.records[run] = record
+            except ValueError as error:
                 self.store.set_aside(f"{RECORDS}/{run}.json")
-                self.notes.append(f"the record of run {run} was damaged: it is in quarantine, and the run runs again")
+                self.notes.append(
+                    f"the record of run {one_line(run, 40)} was damaged ({one_line(error, 600)}): it is in quarantine,"
+                    " and the run runs again"
+                )
         errors: dict[str, list[str]] = {}
         for name in self.store.names(FAILURES):
             job = name.partition(".")[0]
@@ -71,15 +74,40 @@ def record_name(run: Run | str) -> str:
     return f"{RECORDS}/{run if isinstance(run, str) else run.id}.json"
 
 
+def write_record(store: Store, run: Run, record: Mapping[str, Any]) -> None:
+    """Write a run's record.
+
+    Raises:
+        ValueError: It cannot be written.
+    """
+    store.write(record_name(run), record_text(record).encode())
+
+
 def read_record(store: Store, run: str) -> dict[str, Any] | None:
-    """A run's record; None if it is not there or not whole."""
-    content = store.read(record_name(run))
+    """A run's record; None if it is not there or not as it was written."""
     try:
-        record = json.loads(content or b"")
-        sound = record["name"] == run and record["job"] and math.isfinite(record["student_loss"])
-    except (ValueError, KeyError, TypeError):
+        return _record(store, run)
+    except ValueError:
         return None
-    return record if sound else None
+
+
+def _record(store: Store, run: str) -> dict[str, Any] | None:
+    name = record_name(run)
+    content = store.read(name)
+    if content is None:
+        return None
+    record = record_of(content, f"{store.url}/{name}")
+    if record.get("name") != run:
+        raise ValueError("it is another run's")
+    job, teacher = record.get("job"), record.get("teacher")
+    if not _is_id(job) or not (teacher is None or _is_id(teacher)):
+        raise ValueError("it does not name the job that it is from")
+    return record
+
+
+def _is_id(value: object) -> bool:
+    """Whether it can name a file: what is read off a file goes into paths."""
+    return isinstance(value, str) and value.isalnum()
 
 
 def note_failure(store: Store, job: str, error: str) -> int:

@@ -1,14 +1,16 @@
 """Where a study stands, read off its store quickly: from an index of its jobs, names of records, and leases."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from distlaw.runs import one_line
+from distlaw.runs.checksum import NUMBER, UNCHECKED, sealed_text, typed, unsealed
 from distlaw.sweep.lease import Watch, leases
 from distlaw.sweep.store import Store
 
 INDEX, RECORDS, FAILURES, STOP = "index.json", "records", "failures", "stop"
+INDEX_FORMAT = "distlaw-index-1"
 Standing = Literal["done", "running", "waiting", "failed"]
 
 
@@ -96,7 +98,7 @@ class Status:
 
 def write_index(store: Store, index: Index) -> None:
     """Write the index."""
-    store.write(INDEX, json.dumps(asdict(index)).encode())
+    store.write(INDEX, sealed_text(asdict(index), INDEX_FORMAT, indent=None).encode())
 
 
 def request_stop(store: Store) -> None:
@@ -105,7 +107,8 @@ def request_stop(store: Store) -> None:
     Raises:
         ValueError: It holds no study that was begun.
     """
-    read_index(store)
+    if store.read(INDEX) is None:
+        raise ValueError(f"'{one_line(store.url)}' holds no study that was begun: run it first")
     store.write(STOP, b"")
 
 
@@ -113,15 +116,30 @@ def read_index(store: Store) -> Index:
     """Read the index.
 
     Raises:
-        ValueError: There is none yet.
+        ValueError: There is none yet, or it is damaged.
     """
     content = store.read(INDEX)
+    if content is None:
+        raise ValueError(f"'{one_line(store.url)}' holds no study that was begun: run it first")
     try:
-        found = json.loads(content or b"")
-        jobs = tuple(IndexEntry(**{**entry, "runs": tuple(entry["runs"])}) for entry in found["jobs"])
-        return Index(about=found["about"], attempts=found["attempts"], jobs=jobs)
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"'{one_line(store.url)}' holds no study that was begun: run it first") from None
+        found = unsealed(content, f"{store.url}/{INDEX}", INDEX_FORMAT, before=UNCHECKED)
+        jobs = tuple(_entry(entry) for entry in typed(found, "jobs", list))
+        return Index(about=typed(found, "about", str), attempts=typed(found, "attempts", int), jobs=jobs)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"'{one_line(store.url)}/{INDEX}' is damaged ({one_line(error, 600)});"
+            " `distlaw study run` and `resume` write it again"
+        ) from None
+
+
+def _entry(entry: Mapping[str, Any]) -> IndexEntry:
+    return IndexEntry(
+        id=typed(entry, "id", str),
+        runs=tuple(map(str, typed(entry, "runs", list))),
+        flops=float(typed(entry, "flops", NUMBER)),
+        seconds=float(typed(entry, "seconds", NUMBER)),
+        what=typed(entry, "what", str),
+    )
 
 
 def status(store: Store, watch: Watch) -> Status:
@@ -148,10 +166,8 @@ def status(store: Store, watch: Watch) -> Status:
         if finished == len(job.runs):
             continue
         if lease is not None and watch.state(lease) == "held":
-            said = lease.content
-            step, steps = int(said.get("step", 0)), int(said.get("steps", 0))
-            speed = float(said.get("tokens_per_second", 0.0))
-            owner = one_line(said.get("owner", ""), 40)
+            step, steps, speed = (lease.number_of(name) for name in ("step", "steps", "tokens_per_second"))
+            step, steps, owner = int(step), int(steps), one_line(lease.content.get("owner", ""), 40)
             active.append(Active(what=job.what, owner=owner, step=step, steps=steps, tokens_per_second=speed))
             seconds += job.seconds * (1 - step / max(steps, 1))
         elif len(errors := failures.get(job.id, [])) >= index.attempts:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from distlaw.costs import Architecture, Family
-from distlaw.runs import one_line, parse_quantity, written_whole
+from distlaw.runs import one_line, parse_quantity
+from distlaw.runs.checksum import sealed_toml, unsealed_toml
 from distlaw.sweep.protocols import Kind, Protocol, Run, runs_of
 from distlaw.train.config import TrainingConfig, checked, toml_text
 from distlaw.train.data import DataConfig
 from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
 
+FORMAT = "distlaw-study-1"
 _SIZES = ("params", "tokens", "compute", "tokens_per_param", "least_tokens_per_param", "most_tokens_per_param")
 _OF_EACH_RUN = {"family": ("layers", "width"), "training": ("tokens", "order_seed", "checkpoint_every"), "loss": ()}
 
@@ -308,26 +310,20 @@ def read_study(name: str) -> Study:
 def study_of(text: str, name: str) -> Study:
     """A study from the text of its file; `name` is for messages."""
     try:
-        return checked(Study, _sizes(tomllib.loads(text)))
+        return checked(Study, _sizes(unsealed_toml(text, name, FORMAT)))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"study '{one_line(name)}' is not TOML ({one_line(error)})") from None
     except ValueError as error:
         raise ValueError(f"study '{one_line(name)}': {error}") from None
 
 
-def write_study(study: Study, path: Path) -> None:
-    """Write a study, from which alone it can be repeated."""
-    with written_whole(path, "study") as temporary:
-        temporary.write_text(study_text(study), encoding="utf-8")
-
-
 def study_text(study: Study) -> str:
-    """A study as TOML."""
+    """A study as TOML that checks itself, from which alone it can be repeated."""
     content = asdict(study)
     for name in _OF_EACH_RUN["training"]:
         del content["training"][name]
     del content["family"]["layers"]
-    return toml_text(content)
+    return sealed_toml(toml_text(content), FORMAT)
 
 
 def _sizes(content: Mapping[str, Any]) -> dict[str, Any]:

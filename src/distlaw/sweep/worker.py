@@ -4,7 +4,6 @@ The same function runs in a process of this machine and as a task of a cluster. 
 says how it went by a `Report`; everything else is in the study's store.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -18,9 +17,10 @@ from types import FrameType
 from typing import Any, Literal
 
 from distlaw.runs import RECORD, one_line
+from distlaw.runs import read_record as read_run_record
 from distlaw.sweep.jobs import Job, config_of
 from distlaw.sweep.lease import Held, claim
-from distlaw.sweep.state import JOBS, note_failure, read_record, record_name
+from distlaw.sweep.state import JOBS, note_failure, read_record, record_name, write_record
 from distlaw.sweep.status import FAILURES
 from distlaw.sweep.store import Store
 from distlaw.sweep.study import Study
@@ -234,9 +234,8 @@ def _publish(store: Store, task: Task, folder: Path) -> None:
         store.upload(folder, f"{JOBS}/{task.job.id}")
     alone = len(task.job.runs) == 1
     for run in task.job.runs:
-        record = json.loads((folder if alone else folder / "students" / run.id).joinpath(RECORD).read_text())
-        record |= {"job": task.job.id, "teacher": run.teacher and run.teacher.id}
-        store.write(record_name(run), json.dumps(record, indent=1).encode())
+        record = read_run_record((folder if alone else folder / "students" / run.id) / RECORD)
+        write_record(store, run, record | {"job": task.job.id, "teacher": run.teacher and run.teacher.id})
     shutil.rmtree(folder / "checkpoints" if store.local else folder, ignore_errors=True)
 
 

@@ -51,7 +51,7 @@ def save(folder: Path, step: int, state: dict[str, Any], *, keep: int) -> None:
             if final.exists():
                 shutil.rmtree(final)
             building.replace(final)
-            for old in _checkpoints(folder)[:-keep]:
+            for old in [there for there in _checkpoints(folder) if step_of(there) <= step][:-keep]:  # newer: damaged
                 shutil.rmtree(old)
         _meet()
     except OSError as error:
@@ -100,8 +100,10 @@ def _sums(checkpoint: Path) -> dict[str, str]:
 def _wrong(checkpoint: Path) -> str | None:
     try:
         expected = json.loads((checkpoint / _SUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return f"{_SUMS} cannot be read"
+    if not isinstance(expected, dict):
+        return f"{_SUMS} is no list of files"
     actual = _sums(checkpoint)
     bad = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
     return f"{bad[0]} is not what was written" if bad else None

@@ -23,16 +23,17 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
-from distlaw.runs import RECORD, one_line, written_whole
+from distlaw.runs import one_line
 from distlaw.train import checkpoint
 from distlaw.train.config import RunConfig, read_resolved, write_config
 from distlaw.train.data import Data
 from distlaw.train.hardware_peak import matmul_peak
 from distlaw.train.losses import LossSums
+from distlaw.train.metrics import METRICS, cut_metrics
 from distlaw.train.order import Order
 from distlaw.train.prepare import prepare
 from distlaw.train.process import ranks, termination
-from distlaw.train.record import architecture_of, finish
+from distlaw.train.record import architecture_of, finish, recorded
 from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
@@ -138,7 +139,7 @@ def _run(
     _claim(out, config, place["rank"])
     trainer = _Trainer(config, data, teacher, out, **place)
     step = trainer.restore()
-    if (out / RECORD).exists() and step == config.training.steps:
+    if step == config.training.steps and trainer.recorded():
         return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
     with (
         tracking(services, out, config, step=step, logged=trainer.logged) as log,
@@ -281,7 +282,7 @@ class _Trainer:
                 rows[student.name] = {**values, "gradient_norm": norm, "mixing": share}
             shared = {"tokens": (step + 1) * t.batch_tokens, "rate": t.rate * t.rate_at(step)}
             shared["tokens_per_second"] = round(speed)
-            with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            with (self.out / METRICS).open("a", encoding="utf-8") as stream:
                 for name, row in rows.items():
                     stream.write(json.dumps({"step": step + 1, **shared, "student": name, **row}) + "\n")
             log(step + 1, shared | {f"{name}/{key}": value for name, row in rows.items() for key, value in row.items()})
@@ -341,8 +342,18 @@ class _Trainer:
             torch.set_rng_state(state["random"])
             self.wall, self.cpu = state["spent"]["wall"], state["spent"]["cpu"]
         if self.rank == 0:
-            self.logged = _cut_metrics(self.out / "metrics.jsonl", step)
+            self.logged, lost = cut_metrics(self.out / METRICS, step)
+            self.notes += lost
         return step
+
+    def recorded(self) -> bool:
+        """Whether the run has ended with every record sound."""
+        missing = False
+        if self.rank == 0:
+            there, damaged = recorded(self.config, self.out)
+            self.notes += damaged
+            missing = not there
+        return not self.any_rank(missing)
 
     def any_rank(self, flag: bool) -> bool:
         """Whether a flag is set on any rank."""
@@ -410,23 +421,3 @@ def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
             if there.get(key) != here.get(key):
                 return _difference(there.get(key), here.get(key), f"{where}.{key}" if where else key)
     return where or "config"
-
-
-def _cut_metrics(file: Path, step: int) -> int:
-    """Drop lines beyond the checkpoint that the run goes on from; a line cut short by a kill is one of them.
-
-    Gives the last step that there was a line of.
-    """
-    if not file.exists():
-        return 0
-    kept, last = [], 0
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            last = max(last, at := json.loads(line)["step"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if at <= step:
-            kept.append(line + "\n")
-    with written_whole(file, "metrics") as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
-    return last

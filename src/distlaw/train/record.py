@@ -1,6 +1,5 @@
 """How a run ends: every student measured, exported and recorded."""
 
-import json
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from typing import Any
 import torch.distributed as dist
 
 from distlaw.costs import Architecture, read_architecture, student_cost
-from distlaw.runs import RECORD, written_whole
+from distlaw.runs import RECORD, read_record, record_text, written_whole
 from distlaw.train.config import RunConfig, StudentConfig
 from distlaw.train.data import Data
 from distlaw.train.evaluate import Evaluation, evaluate
@@ -69,6 +68,31 @@ def finish(
         _write({**row, "weights_hash": weights_hash(folder / EXPORT)}, folder / RECORD)
     if not alone:  # what says that the whole run is done
         _write({"run": config.id, "students": [s.name for s in config.students]}, out / RECORD)
+
+
+def recorded(config: RunConfig, out: Path) -> tuple[bool, list[str]]:
+    """Whether every student of a run has its record; one that is damaged is set aside, to be written again.
+
+    Args:
+        config: The run.
+        out: Run directory.
+
+    Returns:
+        Whether all are there and sound, and what was set aside.
+    """
+    alone = len(config.students) == 1
+    own = [] if alone else [out / "students" / student.name / RECORD for student in config.students]
+    notes = []
+    for file in (out / RECORD, *own):
+        if not file.exists():
+            continue
+        try:
+            read_record(file)
+        except ValueError as error:
+            aside = file.with_name(f"{RECORD}.damaged")
+            file.replace(aside)
+            notes.append(f"{error}: it is now '{aside.name}', and is written again")
+    return all(file.exists() for file in (out / RECORD, *own)), notes
 
 
 def _record(
@@ -154,6 +178,5 @@ def architecture_of(teacher: Teacher, data: Data) -> Architecture:
 
 
 def _write(record: dict[str, Any], path: Path) -> None:
-    plain = {k: (None if isinstance(v, float) and v != v else v) for k, v in record.items()}
     with written_whole(path, "record") as temporary:
-        temporary.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(record_text(record), encoding="utf-8")

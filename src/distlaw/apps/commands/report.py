@@ -236,7 +236,7 @@ def _studied(source: str) -> tuple["Runs", list[str], str, "Choices | None"]:
 
     found, store = open_study(source)
     state = State(store=store).look()
-    return collect(found, state.records), state.notes, found.about or source, read_choices(store)
+    return collect(found, state.records), state.notes, found.about or source, read_choices(store, state.notes.append)
 
 
 def _scope(law: PublishedLaw, runs: "Runs | None", student_params: str | None, family: FamilyOptions | None) -> "Scope":

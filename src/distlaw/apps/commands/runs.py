@@ -28,4 +28,4 @@ def collect(folder: Path, *, out: Path, json: bool = False) -> None:
     else:
         distilled = content["distilled"]
         console().print(f"{len(found)} runs ({distilled} distilled) written to {out}", markup=False, soft_wrap=True)
-        print_warnings([f"record '{path}' cannot be read" for path in unread])
+        print_warnings(unread)

@@ -196,7 +196,7 @@ def report(
         from distlaw.sweep.store import Store
 
         runs, notes, about = _table(source)
-        choices = read_choices(Store(source))
+        choices = read_choices(Store(source), notes.append)
     tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     found = examine(runs, seed=seed, resamples=resamples, progress=tell)
     write_evidence(found, out, title=f"Study: {about}", choices=choices)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from distlaw.apps.output import print_json, print_warnings
-from distlaw.runs import RECORD
+from distlaw.runs import RECORD, read_record
 from distlaw.train.trackers import Service
 
 CACHE = Path("~/.cache/distlaw/data")
@@ -110,10 +110,8 @@ def _run(
 
 def show_records(out: Path, *, json: bool) -> None:
     """Print what a finished run directory recorded."""
-    import json as json_module
-
     files = sorted((out / "students").glob(f"*/{RECORD}")) or [out / RECORD]
-    records = [json_module.loads(file.read_text(encoding="utf-8")) for file in files]
+    records = [read_record(file) for file in files]
     if json:
         print_json(records[0] if len(records) == 1 else {"students": records})
         return

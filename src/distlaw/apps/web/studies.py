@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.labs.files import FINDINGS, Outcome, read_outcome
-from distlaw.runs import one_line, read_runs
+from distlaw.runs import one_line, read_runs, record_of
 from distlaw.sweep.lease import Watch
 from distlaw.sweep.status import INDEX, RECORDS, Status, status
 from distlaw.sweep.store import Store
@@ -277,7 +277,7 @@ def _folders(path: Path, root: Path) -> list[Path]:
 
 def _read_record(content: bytes | None) -> Run | None:
     try:
-        record = json.loads(content or b"")
+        record = record_of(content or b"", "record.json")
         numbers = {name: _number(record.get(name)) for name in _NUMBERS}
         sound = all(math.isfinite(numbers[name]) for name in ("student_params", "student_tokens", "student_loss"))
         return Run(id=_word(record["name"]), job=_word(record["job"]), **numbers) if sound else None
