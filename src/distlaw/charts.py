@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.spreadsheet import inert
+
 Array = NDArray[np.float64]
 Kind = Literal["line", "dashed", "dotted", "dashdot", "longdashdot", "points", "hollow", "line-points", "area"]
 Scale = Literal["linear", "log"]
@@ -161,12 +163,12 @@ class Chart:
                     yield {"panel": panel.title, "series": field.name, "x": x, "y": y, "z": float(z)}
 
     def csv(self) -> str:
-        """The same as text with a header, numbers to eight digits; an empty cell where there is none."""
+        """The same as CSV: a header, numbers to eight digits, an empty cell where there is none, no text a formula."""
         rows = list(self.rows())
         text = io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: cell_text(value, 8) for name, value in row.items()} for row in rows)
+        writer.writerows({name: inert(cell_text(value, 8)) for name, value in row.items()} for row in rows)
         return text.getvalue()
 
 

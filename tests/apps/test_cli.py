@@ -748,7 +748,7 @@ def runs(tmp_path):
 def test_check_json(ok_json, runs):
     found = ok_json("check", runs, "--law", "busbridge2025")
     errors = {"runs", "mean_abs_rel_error", "max_abs_rel_error", "bias"}
-    assert set(found) == {"law", "table", "groups"} | errors
+    assert set(found) == {"law", "table", "groups", "warnings"} | errors
     assert found["table"] == str(runs)
     assert found["runs"] == 4
     assert found["mean_abs_rel_error"] == pytest.approx(0.0125, rel=1e-9)

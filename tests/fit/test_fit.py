@@ -247,7 +247,7 @@ def test_specs_that_make_no_sense(changes, message):
         FitSpec(**changes)
 
 
-@pytest.mark.parametrize("expression", ["loss <= 2", "student_loss 2.3", "student_loss <= x", "student_loss = 2"])
+@pytest.mark.parametrize("expression", ["lost <= 2", "student_loss 2.3", "student_loss <= x", "student_loss = 2"])
 def test_holdouts_that_cannot_be_read(expression):
     with pytest.raises(ValueError, match=r"hold-out|not a number"):
         holdout_mask(supervised_runs(), expression)

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,14 +156,15 @@ def test_words_that_end_like_bits_are_no_bits(tmp_path):
     ],
 )
 def test_runs_made_in_python_are_checked_too(column, values, message):
-    columns = {
+    columns: dict[str, Any] = {
         "student_params": np.full(2, 1e9),
         "student_tokens": np.full(2, 1e10),
         "student_loss": np.full(2, 2.5),
         "teacher_loss": np.full(2, np.nan),
     }
+    columns[column] = np.array(values)
     with pytest.raises(ValueError, match=message):
-        Runs(**(columns | {column: np.array(values)}))
+        Runs(**columns)
 
 
 def test_what_is_not_given_is_unknown():

@@ -103,7 +103,15 @@ def test_every_alias_names_its_column(tmp_path, name, alias):
 
 
 def test_no_alias_is_shared_and_all_are_tested():
-    more = ("teacher_params", "teacher_tokens", "compute", "seed", "weight", "group")  # tests/runs/test_record.py
+    more = (
+        "teacher_params",
+        "teacher_tokens",
+        "compute",
+        "unique_tokens",
+        "seed",
+        "weight",
+        "group",
+    )  # tests/runs/test_record.py
     assert {column.name: column.aliases for column in RUN_COLUMNS if column.name not in more} == ALIASES
     everything = [name for column in RUN_COLUMNS for name in (column.name, *column.aliases)]
     assert len(everything) == len(set(everything))
@@ -138,17 +146,22 @@ def test_columns_of_words_and_absent_columns(tmp_path):
 def test_a_missing_column_is_named_with_its_aliases_and_what_there_is(tmp_path):
     message = refusal(written(tmp_path / "t.csv", "N,L,other\n1B,2.5,7\n"))
     assert message.startswith("missing column student_tokens (or d_student, D_S, D, tokens, n_tokens);")
-    assert message.endswith("the table has N, L, other")
+    assert message.endswith("the table has N, L, other; say which it is with --columns student_tokens=NAME")
 
 
-def test_upper_and_lower_case_are_told_apart(tmp_path):
-    assert "missing column student_params" in refusal(written(tmp_path / "t.csv", "n,D,L\n1B,20B,2.5\n"))
+@pytest.mark.parametrize("header", ["n,d,l", "Params,Tokens,LOSS", "Student Params,student-tokens, STUDENT_LOSS "])
+def test_names_count_in_any_case(tmp_path, header):
+    runs = read_runs(written(tmp_path / "t.csv", f"{header}\n1B,20B,2.5\n"))
+    assert (runs.student_params[0], runs.student_tokens[0], runs.student_loss[0]) == (1e9, 2e10, 2.5)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_column_named_twice_through_aliases_is_refused(tmp_path, suffix):
     path = write(tmp_path / f"t{suffix}", [{"N": 1e9, "D": 2e10, "L": 2.5, "student_params": 2e9}])
-    assert refusal(path) == "columns 'N' and 'student_params' both mean student_params; keep one"
+    assert refusal(path) == (
+        "columns 'N' and 'student_params' both mean student_params; keep one, or say which with --columns"
+        " student_params=NAME"
+    )
 
 
 def test_a_column_named_twice_by_the_same_name_is_refused(tmp_path):

@@ -198,7 +198,7 @@ def run_fit(
         not_tested=not_tested,
         rows=rows,
         table_rows=len(runs),
-        warnings=(*said, *cautions, *result.warnings),
+        warnings=tuple(dict.fromkeys((*said, *cautions, *result.warnings))),
     )
 
 

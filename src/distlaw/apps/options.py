@@ -1,5 +1,6 @@
 """Options that several commands share, as frozen dataclasses whose docstrings are the help."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from distlaw.costs import PAPER_FAMILY, Architecture, CostModel, Family, Machine
 from distlaw.fit.lawfile import FittedLaw, find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
-from distlaw.runs import one_line, parse_quantity
+from distlaw.runs import Runs, one_line, parse_quantity, read_runs
 
 _DRAWS = 200  # resamples that a plan is made under: a fraction of a second, and a probability to within 0.03
 
@@ -73,6 +74,40 @@ Quantity = Annotated[float, Parameter(converter=_quantity, n_tokens=1, accepts_k
 ZeroOrQuantity = Annotated[float, Parameter(converter=_zero_or_quantity, n_tokens=1, accepts_keys=False)]
 ModelSize = Annotated[Size, Parameter(converter=_model_size, n_tokens=1, accepts_keys=False)]
 ModelSizes = Annotated[tuple[Size, ...], Parameter(converter=_model_sizes, n_tokens=1, accepts_keys=False)]
+
+
+@Parameter(name="*", group="Table of runs")
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a table of runs is read.
+
+    Attributes:
+        columns: What the table calls a column, as loss=val_loss,params=N_total, or `-` where it shall not have one; the
+            others go by their usual names.
+    """
+
+    columns: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+
+    def read(self, table: Path) -> Runs:
+        """The runs of a table.
+
+        Raises:
+            ValueError: An option cannot be read, or see `read_runs`.
+        """
+        return read_runs(table, _said(self.columns, "--columns", "loss=val_loss,params=N_total"))
+
+
+def _said(words: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """What is said of columns, as `loss=val_loss,params=N`; a comma in a name is none between two."""
+    found: dict[str, str] = {}
+    for part in (part for word in words for part in re.split(",(?=[^,=]*=)", word)):
+        name, sign, value = (text.strip() for text in part.partition("="))
+        if not (name and sign and value):
+            raise ValueError(f"{option} '{one_line(part, 80)}' must say what is what, as {example}")
+        if name in found:
+            raise ValueError(f"{option} says {name} twice: {one_line(found[name], 60)} and {one_line(value, 60)}")
+        found[name] = value
+    return found
 
 
 @Parameter(name="*", group="Budget (exactly one, except that hours and dollars name an accelerator)")

@@ -95,6 +95,6 @@ def gather(runs: Runs) -> tuple[Cells, NDArray[np.intp]]:
 
 def distinct(runs: Runs) -> Runs:
     """The runs without rows that repeat another to the digit: pasted twice, they would pass for a noiseless seed."""
-    numbers = [values for name, values in vars(runs).items() if name not in ("group", "weight")]
+    numbers = [values for name, values in runs.columns().items() if name not in ("group", "weight")]
     keys = np.nan_to_num(np.stack(numbers, axis=1), nan=-1.0)
     return runs.select(np.sort(np.unique(keys, axis=0, return_index=True)[1]))

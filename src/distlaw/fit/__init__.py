@@ -13,11 +13,11 @@ from distlaw.fit.holdout import (
     rolling_folds,
     score,
 )
-from distlaw.fit.informative import Caution
 from distlaw.fit.isoflop import Allocation, Profile, fit_allocation, fit_profiles
 from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
 from distlaw.fit.result import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult
 from distlaw.fit.spec import FitSpec
+from distlaw.runs import Caution
 
 __all__ = [
     "AT_BOUND",

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.far import DESCRIBES, FarRuns
-from distlaw.fit.informative import Caution
 from distlaw.fit.result import NOT_CONVERGED, FitResult
-from distlaw.runs import counted
+from distlaw.runs import Caution, counted
 
 MOST_ERROR = 0.1
 """Mean error on its own runs above which a law is refused, unless more is asked for."""

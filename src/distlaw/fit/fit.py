@@ -12,12 +12,12 @@ from distlaw.fit.chart import make_chart, straightened
 from distlaw.fit.far import find_far, log_residuals, no_far
 from distlaw.fit.forms import FORMS, UNDER, Form, Law
 from distlaw.fit.identify import identify
-from distlaw.fit.informative import Caution, require_informative
+from distlaw.fit.informative import require_informative
 from distlaw.fit.objective import Objective, best_teacher, consistency_sizes
 from distlaw.fit.result import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult
 from distlaw.fit.spec import FitSpec, form_of
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs, accuracy
+from distlaw.runs import Caution, Runs, accuracy
 
 Array = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ from distlaw.fit.fit import fit_law
 from distlaw.fit.result import NOT_CONVERGED, FitResult, evaluate
 from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Accuracy, Runs, accuracy, parse_quantity
+from distlaw.runs import RUN_COLUMNS, Accuracy, Runs, accuracy, column_named, parse_quantity
 
 Array = NDArray[np.float64]
 
-_EXPRESSION = re.compile(r"\s*(?P<column>[a-z_]+)\s*(?P<sign><=|>=|<|>)\s*(?P<value>\S+)\s*")
+_EXPRESSION = re.compile(r"\s*(?P<column>[A-Za-z_]+)\s*(?P<sign><=|>=|<|>)\s*(?P<value>\S+)\s*")
 _COLUMNS = (
     "student_params",
     "student_tokens",
@@ -23,6 +23,7 @@ _COLUMNS = (
     "teacher_params",
     "teacher_tokens",
     "compute",
+    "unique_tokens",
 )
 
 
@@ -31,18 +32,19 @@ def holdout_mask(runs: Runs, expression: str) -> NDArray[np.bool_]:
 
     Args:
         runs: Runs.
-        expression: A column, one of <, <=, >, >=, and a number as people write it.
+        expression: A column or an alias of one, one of <, <=, >, >=, and a number as people write it.
 
     Raises:
         ValueError: The expression cannot be read; shows one that can.
     """
     match = _EXPRESSION.fullmatch(expression)
-    if match is None or match["column"] not in _COLUMNS:
+    column = None if match is None else column_named(match["column"], RUN_COLUMNS)
+    if match is None or column not in _COLUMNS:
         raise ValueError(
             f"hold-out '{expression}' cannot be read; write a column, a sign and a number, as"
             f" 'student_loss <= 2.3'; columns are {', '.join(_COLUMNS)}"
         )
-    values = getattr(runs, match["column"])
+    values = getattr(runs, column)
     limit = parse_quantity(match["value"])
     compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[match["sign"]]
     return compare(values, limit)  # False where a run lacks the column

@@ -1,33 +1,15 @@
 """What runs must have for a fit, and what about them is doubtful: said before any number is."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.forms import UNDER, Form
 from distlaw.laws import DEFAULT_LAW, SupervisedLaw, published
-from distlaw.runs import Runs
+from distlaw.runs import Caution, Runs
 
 Array = NDArray[np.float64]
 
 _BITS = 1 / np.log(2)  # how much larger a loss in bits is than the same loss in nats
-
-
-@dataclass(frozen=True)
-class Caution:
-    """What a user should know about a fit.
-
-    Attributes:
-        kind: `runs`, `few-teachers`, `random-teacher`, `bits`, `other-data`, `resamples` or `law-taken-as-exact`.
-        text: The same in words.
-    """
-
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def require_informative(
@@ -44,7 +26,7 @@ def require_informative(
     Raises:
         ValueError: Too few runs, one size, one number of tokens or one teacher loss only, or one ray; says what to add.
     """
-    warnings = [Caution("runs", text) for text in runs.warnings()]
+    warnings = runs.cautions()
     own = sum(UNDER not in name for name in free)
     if form.kind == "supervised" or own < len(free):
         alone = runs.select(~runs.distilled)

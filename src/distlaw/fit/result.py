@@ -10,10 +10,9 @@ from distlaw.fit.bootstrap import interval
 from distlaw.fit.far import FarRuns
 from distlaw.fit.forms import Form, Law
 from distlaw.fit.identify import Profile
-from distlaw.fit.informative import Caution
 from distlaw.fit.spec import FitSpec, form_of
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Accuracy
+from distlaw.runs import Accuracy, Caution
 
 Array = NDArray[np.float64]
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from distlaw.costs import CostModel, student_cost
 from distlaw.fit.chart import Chart, make_chart
 from distlaw.fit.fit import fingerprint, positions_fitted
-from distlaw.fit.informative import Caution
 from distlaw.fit.objective import Objective
 from distlaw.fit.result import NOT_CONVERGED, FitResult
-from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
+from distlaw.runs import RUN_COLUMNS, Caution, Column, Runs, one_line, read_table
 
 Array = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ def _size(text: str, n_ctx: int = 4096) -> tuple[float, float | None]:
 
 
 TEACHER_COLUMNS = (
-    Column(name="name", aliases=("teacher", "model"), required=True, read=str),
+    Column(name="name", aliases=("teacher", "model"), required=True, read=str, words=True),
     Column(
         name="params",
         aliases=("teacher_params", "n_teacher", "N_T", "N", "n_params"),

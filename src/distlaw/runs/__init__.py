@@ -2,16 +2,20 @@
 
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
 from distlaw.runs.collect import collect_records
+from distlaw.runs.columns import Column, column_named
+from distlaw.runs.doubts import Caution
 from distlaw.runs.files import written_whole
-from distlaw.runs.quantity import counted, format_quantity, one_line, parse_quantity
+from distlaw.runs.quantity import counted, format_quantity, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
-from distlaw.runs.table import Column, Table, read_table, write_table
+from distlaw.runs.table import Table, read_table, write_table
+from distlaw.runs.words import one_line
 
 __all__ = [
     "RECORD",
     "RUN_COLUMNS",
     "Accuracy",
+    "Caution",
     "Column",
     "GroupAccuracy",
     "Runs",
@@ -19,6 +23,7 @@ __all__ = [
     "accuracy",
     "accuracy_by_student",
     "collect_records",
+    "column_named",
     "counted",
     "format_quantity",
     "one_line",

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from distlaw.runs.quantity import one_line
 from distlaw.runs.record import RUN_COLUMNS, Runs
 from distlaw.runs.record_file import RECORD, read_record
+from distlaw.runs.words import one_line
 
 
 def collect_records(folder: Path) -> tuple[Runs, list[str]]:
@@ -34,6 +34,5 @@ def collect_records(folder: Path) -> tuple[Runs, list[str]]:
             unread.append(str(error))
     if not rows:
         raise ValueError(f"there is no {RECORD} of a finished run below '{one_line(folder)}'")
-    columns = {c.name: [row[c.name] for row in rows] for c in RUN_COLUMNS}
-    labels = np.array(columns.pop("group"), dtype=object)
-    return Runs(**{name: np.array(values) for name, values in columns.items()}, group=labels), unread
+    columns: dict[str, Any] = {c.name: np.array([row[c.name] for row in rows], dtype=object) for c in RUN_COLUMNS}
+    return Runs(**columns), unread

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distlaw.runs.quantity import one_line
+from distlaw.runs.words import one_line
 
 
 @contextmanager

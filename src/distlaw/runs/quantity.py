@@ -3,6 +3,9 @@
 import math
 import re
 
+from distlaw.runs.commas import comma_of, either
+from distlaw.runs.words import one_line
+
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
 LEAST, MOST = 1e-9, 1e40
 _NUMBER = re.compile(
@@ -22,12 +25,14 @@ def parse_quantity(text: str) -> float:
         The number, between 1e-9 and 1e40: beyond, it is a slip, and arithmetic on it overflows.
 
     Raises:
-        ValueError: The text is no such number; says what would be right.
+        ValueError: The text is no such number, or may be two, as `3,876`; says what would be right.
 
     >>> parse_quantity("1.5B"), parse_quantity("2 T"), parse_quantity("1e22")
     (1500000000.0, 2000000000000.0, 1e+22)
     """
     stripped = text.strip()
+    if comma_of(stripped) == "either":
+        raise ValueError(either(stripped))
     match = _NUMBER.fullmatch(stripped)
     if match is None:
         shown = one_line(stripped, 40)
@@ -44,17 +49,6 @@ def parse_quantity(text: str) -> float:
             f" it must lie between {LEAST:g} and {MOST:g}"
         )
     return value
-
-
-def one_line(text: object, most: int = 300) -> str:
-    r"""Text for a message: on one line, without characters that move the cursor, and not longer than `most`.
-
-    >>> one_line("a\nb"), one_line("abcdefgh", 6)
-    ('a b', 'abc...')
-    """
-    line = " ".join(str(text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
-    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def format_quantity(value: float, digits: int = 3) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distlaw.runs.quantity import LEAST, MOST, one_line
-from distlaw.runs.table import Column, first_few, read_table, write_table
+from distlaw.runs.columns import Column, column_named
+from distlaw.runs.doubts import Caution, cautions
+from distlaw.runs.labels import same_labels
+from distlaw.runs.quantity import LEAST, MOST
+from distlaw.runs.table import Table, first_few, read_table, write_table
+from distlaw.runs.words import one_line
 
 _SEEDS = 2**63
 _WHOLE = re.compile(r"\+?\d+(?:\.\d*)?(?:e\+?\d{1,3})?", re.IGNORECASE | re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,4})?", re.IGNORECASE | re.ASCII)
-_WORST_LOSS = 12.0
 _ABSENT: Any = None  # what an optional column is given as; __post_init__ makes a column of it
 
 
@@ -43,19 +46,32 @@ def _parse_label(text: str) -> str:
     return " ".join(text.split())
 
 
+_WITHOUT_EMBEDDINGS = r"non_?emb|no_emb|without_emb|w_o_emb|excl\w*_emb|minus_emb|_ne$"
 RUN_COLUMNS = (
-    Column(name="student_params", aliases=("n_student", "N_S", "N", "params", "n_params"), required=True),
-    Column(name="student_tokens", aliases=("d_student", "D_S", "D", "tokens", "n_tokens"), required=True),
+    Column(
+        name="student_params",
+        aliases=("n_student", "N_S", "N", "params", "n_params"),
+        required=True,
+        rival=rf"^(?!.*teacher)(?!.*_t_).*(?:{_WITHOUT_EMBEDDINGS})",
+    ),
+    Column(
+        name="student_tokens", aliases=("d_student", "D_S", "D", "tokens", "n_tokens"), required=True, unless="compute"
+    ),
     Column(name="student_loss", aliases=("l_student", "L_S", "loss", "L"), required=True),
     Column(name="teacher_loss", aliases=("l_teacher", "L_T")),
-    Column(name="teacher_params", aliases=("n_teacher", "N_T")),
+    Column(
+        name="teacher_params",
+        aliases=("n_teacher", "N_T"),
+        rival=rf"^(?=.*teacher|.*_t_).*(?:{_WITHOUT_EMBEDDINGS})",
+    ),
     Column(name="teacher_tokens", aliases=("d_teacher", "D_T")),
     Column(name="compute", aliases=("C", "flops", "FLOPs", "training_flops")),
+    Column(name="unique_tokens", aliases=("U", "D_U", "unique")),
     Column(name="seed", read=_parse_seed),
     Column(name="weight", aliases=("w",), read=_parse_weight),
-    Column(name="group", aliases=("cluster", "study"), read=_parse_label),
+    Column(name="group", aliases=("cluster", "study"), read=_parse_label, words=True),
 )
-_SIZES_AND_LOSSES = tuple(column.name for column in RUN_COLUMNS[:7])
+_SIZES_AND_LOSSES = tuple(column.name for column in RUN_COLUMNS[:8])
 _TEACHER = ("teacher_params", "teacher_tokens", "teacher_loss")
 
 
@@ -73,9 +89,12 @@ class Runs:
         teacher_params: N_T, non-embedding parameters; NaN when unknown.
         teacher_tokens: D_T; NaN when unknown.
         compute: Training FLOPs of the whole run, whatever it paid for; NaN when unknown.
+        unique_tokens: How much distinct text the student's tokens were drawn from; NaN when unknown.
         seed: Whole number, 0 included; NaN when unknown.
         weight: Above 0, of the run in a fit; 1 when not given.
         group: A label, such as the study a run is from; None when not given.
+        row: Where each run stands in its table, from 1; `select` keeps it.
+        notes: How the table was read, where it could be read in another way.
 
     Raises:
         ValueError: The columns are not equally long, or a run cannot be; names its row.
@@ -88,17 +107,21 @@ class Runs:
     teacher_params: NDArray[np.float64] = _ABSENT
     teacher_tokens: NDArray[np.float64] = _ABSENT
     compute: NDArray[np.float64] = _ABSENT
+    unique_tokens: NDArray[np.float64] = _ABSENT
     seed: NDArray[np.float64] = _ABSENT
     weight: NDArray[np.float64] = _ABSENT
     group: NDArray[np.object_] = _ABSENT
+    row: NDArray[np.intp] = _ABSENT
+    notes: tuple[Caution, ...] = ()
 
     def __post_init__(self) -> None:
         length = np.size(self.student_params)
-        for name, values in vars(self).items():
+        for name, values in self.columns().items():
             column = _labels(values, length) if name == "group" else _numbers(values, length)
             if column.shape != (length,):
                 raise ValueError(f"{name} has the shape {column.shape}, student_params has {length} runs")
             object.__setattr__(self, name, column)
+        object.__setattr__(self, "row", np.arange(1, length + 1) if self.row is None else self.row)
         object.__setattr__(self, "weight", np.where(np.isnan(self.weight), 1.0, self.weight))
         if problems := [*_impossible_values(self), *_contradictions(self)]:
             raise ValueError(first_few(problems))
@@ -116,7 +139,12 @@ class Runs:
         chosen = mask if isinstance(mask, slice) else np.asarray(mask)
         if isinstance(chosen, np.ndarray) and not chosen.size:
             chosen = chosen.astype(np.intp)  # an empty list has no type of its own
-        return Runs(**{name: values[chosen] for name, values in vars(self).items()})
+        columns = {name: values[chosen] for name, values in self.columns().items()}
+        return Runs(**columns, row=self.row[chosen], notes=self.notes)
+
+    def columns(self) -> dict[str, Any]:
+        """The columns by name, in the order of `RUN_COLUMNS`."""
+        return {column.name: getattr(self, column.name) for column in RUN_COLUMNS}
 
     def teacher_of_each(self) -> NDArray[np.intp]:
         """A label of each run's teacher, from 0; -1 for a supervised run.
@@ -126,34 +154,80 @@ class Runs:
         by_size = ~np.isnan(self.teacher_params + self.teacher_tokens)
         sized = [np.where(by_size, getattr(self, name), np.nan) for name in ("teacher_params", "teacher_tokens")]
         labels = np.full(len(self), -1, dtype=np.intp)
-        teacher = _same(*sized, np.where(by_size, np.nan, self.teacher_loss))
-        labels[self.distilled] = _same(teacher[self.distilled])
+        teacher = same_labels(*sized, np.where(by_size, np.nan, self.teacher_loss))
+        labels[self.distilled] = same_labels(teacher[self.distilled])
         return labels
 
     def student_of_each(self) -> NDArray[np.intp]:
         """A label of each run's student, from 0: the same parameters and tokens."""
-        return _same(self.student_params, self.student_tokens)
+        return same_labels(self.student_params, self.student_tokens)
+
+    def cautions(self) -> list[Caution]:
+        """How the table was read, and what is possible but seldom meant: see `distlaw.runs.doubts`."""
+        return [*self.notes, *cautions(self)]
 
     def warnings(self) -> list[str]:
-        """What is possible but seldom meant: runs pasted twice, one seed with two losses, losses that are no nats."""
-        return [*_repeated(self), *_too_high(self)]
+        """The same in words."""
+        return [caution.text for caution in self.cautions()]
 
 
-def read_runs(path: Path) -> Runs:
-    """Read a table of runs.
+def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
+    """Read a table of runs, its numbers as they are written (`distlaw.runs.units` finds in what units).
 
     Args:
-        path: CSV, Parquet or JSONL with the columns of `RUN_COLUMNS` or their aliases.
+        path: CSV, Parquet or JSONL with the columns of `RUN_COLUMNS` or their aliases. Tokens that are missing are
+            taken as C / (6 N) where a supervised run's compute is given.
+        columns: What the table calls some of them, by name or alias, or `-` where it shall not have one.
 
     Raises:
         ValueError: See `read_table`; or a column holds bits, or a row contradicts itself.
     """
-    table = read_table(path, RUN_COLUMNS, why_refused=why_bits)
-    numbers = {column.name: table.numbers(column.name) for column in RUN_COLUMNS if column.name != "group"}
+    said = columns_said(columns or {})
+    table = read_table(path, RUN_COLUMNS, said=said, choose="--columns", why_refused=None if said else why_bits)
     try:
-        return Runs(**numbers, group=np.array(table.text("group"), dtype=object))
+        for name in (table.header[column] for column in said if column in table):
+            if (why := why_bits(name)) is not None:
+                raise ValueError(why)
+        return _runs_of(table)
     except ValueError as error:
         raise ValueError(f"{one_line(path)}: {error}") from None
+
+
+def columns_said(columns: Mapping[str, str]) -> dict[str, str]:
+    """What a user says of columns, by the names of `RUN_COLUMNS`.
+
+    >>> columns_said({"loss": "val_loss"})
+    {'student_loss': 'val_loss'}
+
+    Raises:
+        ValueError: There is no such column, one is said twice, or one that a table must have shall be left out.
+    """
+    found: dict[str, str] = {}
+    for text, name in columns.items():
+        column = column_named(text, RUN_COLUMNS)
+        if column is None:
+            known = ", ".join(column.name for column in RUN_COLUMNS)
+            raise ValueError(f"'{one_line(text, 40)}' is no column of a table of runs; they are {known}")
+        if column in found:
+            raise ValueError(f"{column} is said to be '{one_line(found[column], 60)}' and '{one_line(name, 60)}'")
+        found[column] = name
+    return found
+
+
+def _runs_of(table: Table) -> Runs:
+    columns: dict[str, Any] = {
+        column.name: table.numbers(column.name) for column in RUN_COLUMNS if column.name != "group"
+    }
+    notes = [Caution("numbers", text) for text in table.notes]
+    tokens, alone = columns["student_tokens"], np.isnan(columns["teacher_loss"])
+    if (missing := np.isnan(tokens)).any():
+        if (bad := np.flatnonzero(missing & ~(alone & (columns["compute"] > 0)))).size:
+            why = "and no compute of a supervised run to take it from (C / 6N)"
+            raise ValueError(first_few([f"row {i + 1}, column student_tokens: the cell is empty, {why}" for i in bad]))
+        columns["student_tokens"] = np.where(missing, columns["compute"] / (6 * columns["student_params"]), tokens)
+        text = f"tokens are missing in {missing.sum()} of {table.rows} runs: taken as compute / (6 x params)"
+        notes.append(Caution("tokens-from-compute", text))
+    return Runs(**columns, group=np.array(table.text("group"), dtype=object), notes=tuple(notes))
 
 
 def write_runs(runs: Runs, path: Path) -> None:
@@ -178,12 +252,6 @@ def write_runs(runs: Runs, path: Path) -> None:
         if any(v is not None for v in values) and not plain_weight:
             columns[column.name] = [int(v) if column.name == "seed" and v is not None else v for v in values]
     write_table(columns, path)
-
-
-def _same(*columns: NDArray[Any]) -> NDArray[np.intp]:
-    """Labels from 0, alike where all columns of numbers are alike; an unknown number (NaN) is like another."""
-    table = np.stack([np.where(np.isnan(column), -1.0, column) for column in columns], axis=1)
-    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _numbers(values: ArrayLike | None, length: int) -> NDArray[np.float64]:
@@ -242,35 +310,3 @@ def why_bits(name: str) -> str | None:
         f"column '{one_line(name, 60)}' is in bits; losses here are nats per token: multiply bits per token by"
         " ln 2 = 0.6931, and rename or drop the column"
     )
-
-
-def _repeated(runs: Runs) -> list[str]:
-    """Runs that stand twice: identical ones, and those of one study that the same seed gave different losses."""
-    setting = _same(runs.student_params, runs.student_tokens, *(getattr(runs, name) for name in _TEACHER), runs.seed)
-    found = []
-    if pasted := _rows_alike(_same(setting, runs.student_loss), np.arange(len(runs))):
-        found.append(f"the same size, tokens, teacher, seed and loss, likely pasted twice: {first_few(pasted)}")
-    study = np.unique([group or "" for group in runs.group], return_inverse=True)[1]
-    _, first = np.unique(_same(setting, study, runs.student_loss), return_index=True)
-    seeded = np.sort(first[~np.isnan(runs.seed[first])])
-    if differing := _rows_alike(_same(setting, study), seeded):
-        found.append(f"the same size, tokens, teacher and seed, but different losses: {first_few(differing)}")
-    return found
-
-
-def _rows_alike(label: NDArray[np.intp], positions: NDArray[np.intp]) -> list[str]:
-    """Those of the positions that share a label, as `rows 1 and 3`, in the order of the first of them."""
-    together: dict[int, list[str]] = {}
-    for i in positions:
-        together.setdefault(int(label[i]), []).append(str(i + 1))
-    return [f"rows {', '.join(rows[:-1])} and {rows[-1]}" for rows in together.values() if len(rows) > 1]
-
-
-def _too_high(runs: Runs) -> list[str]:
-    median = float(np.median(runs.student_loss)) if len(runs) else 0.0
-    if median <= _WORST_LOSS:
-        return []
-    return [
-        f"half of the student losses are above {median:.3g} nats per token, worse than a uniform guess over 160k"
-        " entries (12 nats): are they in nats, and per token?"
-    ]

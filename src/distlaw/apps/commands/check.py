@@ -3,13 +3,14 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from distlaw.apps.output import console, print_json
+from distlaw.apps.options import TableOptions
+from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW
-from distlaw.runs import accuracy, accuracy_by_student, predict_runs, read_runs
+from distlaw.runs import accuracy, accuracy_by_student, predict_runs
 
 
-def check(table: Path, *, law: str = DEFAULT_LAW, json: bool = False) -> None:
+def check(table: Path, *, law: str = DEFAULT_LAW, rows: TableOptions = TableOptions(), json: bool = False) -> None:
     """Check a law against a table of runs: relative errors in all, and for each student size and number of tokens.
 
     Args:
@@ -19,17 +20,19 @@ def check(table: Path, *, law: str = DEFAULT_LAW, json: bool = False) -> None:
         json: Print JSON.
     """
     found = find_law(law)
-    runs = read_runs(table)
+    runs = rows.read(table)
     predicted = predict_runs(found.law, runs)
     overall = accuracy(predicted, runs.student_loss)
     groups = accuracy_by_student(predicted, runs)
     if json:
-        rows = [
+        shown = [
             {"student_params": g.student_params, "student_tokens": g.student_tokens, **asdict(g.accuracy)}
             for g in groups
         ]
-        print_json({"law": law, "table": str(table), **asdict(overall), "groups": rows})
+        about = {"law": law, "table": str(table), **asdict(overall)}
+        print_json({**about, "groups": shown, "warnings": [asdict(caution) for caution in runs.cautions()]})
         return
     from distlaw.report.tables import accuracy_table
 
     console().print(accuracy_table(overall, groups, law=law))
+    print_warnings(runs.warnings())

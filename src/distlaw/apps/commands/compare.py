@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from distlaw.apps.commands.isoflop import profile_content
-from distlaw.apps.options import ModelSize, Quantity, name_value_pairs, number_of
+from distlaw.apps.options import ModelSize, Quantity, TableOptions, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
 from distlaw.laws import DEFAULT_LAW
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def compare(
     table: Path,
     *,
+    rows: TableOptions = TableOptions(),
     kind: Literal["supervised", "distillation"] = "distillation",
     form: str | None = None,
     supervised_law: str = DEFAULT_LAW,
@@ -63,7 +64,6 @@ def compare(
     """
     from distlaw.fit import NOT_CONVERGED, FitSpec, find_law
     from distlaw.fit.compare import compare as side_by_side
-    from distlaw.runs import read_runs
 
     if figure is not None:
         from distlaw.report.figures import require_figure_path
@@ -88,7 +88,7 @@ def compare(
         resamples=bootstrap,
         seed=seed,
     )
-    runs = read_runs(table)
+    runs = rows.read(table)
     with progress_bar("fits") as progress:
         report = side_by_side(
             runs,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from distlaw.apps.options import Quantity, name_value_pairs, number_of
+from distlaw.apps.options import Quantity, TableOptions, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
 from distlaw.laws import DEFAULT_LAW, SupervisedLaw
 
@@ -16,6 +16,7 @@ FORM_OF_KIND = {"supervised": "supervised", "distillation": "distillation"}
 def fit(
     table: Path,
     *,
+    rows: TableOptions = TableOptions(),
     kind: Literal["supervised", "distillation"] = "distillation",
     form: str | None = None,
     supervised_law: str = DEFAULT_LAW,
@@ -71,7 +72,6 @@ def fit(
     """
     from distlaw.apps.fit_run import NotConvergedError, run_fit
     from distlaw.fit import FitSpec, find_law
-    from distlaw.runs import read_runs
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
         raise ValueError(f"--out '{out}' must end in .json and lie in a folder that exists")
@@ -94,7 +94,7 @@ def fit(
         intervals=intervals,
         seed=seed,
     )
-    runs = read_runs(table)
+    runs = rows.read(table)
     rests_on: SupervisedLaw | Literal["first"] | None = None
     if kind == "distillation" and not spec.joint:
         rests_on = "first" if supervised_law == "first" else find_law(supervised_law).supervised

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from distlaw.apps.options import TableOptions
 from distlaw.apps.output import console, print_json, print_warnings
 
 
 def isoflop(
     table: Path,
     *,
+    rows: TableOptions = TableOptions(),
     kind: Literal["supervised", "distillation"] | None = None,
     tolerance: float = 0.1,
     seed: int = 0,
@@ -33,13 +35,12 @@ def isoflop(
         json: Print JSON.
     """
     from distlaw.fit.isoflop import OK, compute_of_each, fit_allocation, fit_profiles, refusals
-    from distlaw.runs import read_runs
 
     if figure is not None:
         from distlaw.report.figures import require_figure_path
 
         require_figure_path(figure)
-    runs = read_runs(table)
+    runs = rows.read(table)
     kind = kind or ("distillation" if runs.distilled.all() else "supervised")
     runs = runs.select(runs.distilled == (kind == "distillation"))
     if not len(runs):

@@ -15,6 +15,7 @@ from distlaw.apps.options import (
     Hardware,
     Limits,
     Sharing,
+    TableOptions,
     WholeNumber,
     make_problem,
     planning_law,
@@ -27,7 +28,7 @@ from distlaw.apps.plan_content import extrapolations
 from distlaw.costs import CostModel
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw
-from distlaw.runs import one_line, parse_quantity, read_runs
+from distlaw.runs import one_line, parse_quantity
 
 if TYPE_CHECKING:
     from distlaw.report.page import Page
@@ -50,6 +51,7 @@ def law(
     runs: Path | None = None,
     student_params: str | None = None,
     family: FamilyOptions | None = None,
+    rows: TableOptions = TableOptions(),
 ) -> None:
     """Report a law: coefficients with intervals, where it was fitted, predictions, the paper's figures drawn from it.
 
@@ -64,8 +66,8 @@ def law(
     _require(out, _PAGES)
     from distlaw.report.law_report import law_page
 
-    found, table = find_law(name), None if runs is None else read_runs(runs)
-    options = [*_words(runs=runs, student_params=student_params), *_words_of(family)]
+    found, table = find_law(name), None if runs is None else rows.read(runs)
+    options = [*_words(runs=runs, student_params=student_params), *_words_of(family), *_words_of(rows)]
     page = law_page(
         found,
         _scope(found, table, student_params, family),
@@ -75,7 +77,7 @@ def law(
         options=options,
     )
     _write(page, out)
-    print_warnings(found.cautions)
+    print_warnings([*found.cautions, *(table.warnings() if table else ())])
 
 
 @report.command
@@ -130,7 +132,12 @@ def plan(
 
 @report.command
 def study(
-    source: Annotated[str, Parameter(name="DIR")], *, out: Path, resamples: WholeNumber = 400, seed: int = 0
+    source: Annotated[str, Parameter(name="DIR")],
+    *,
+    out: Path,
+    resamples: WholeNumber = 400,
+    seed: int = 0,
+    rows: TableOptions = TableOptions(),
 ) -> None:
     """Report a study: every question of `distlaw study report` with its answer, tables and charts, in one file.
 
@@ -145,14 +152,14 @@ def study(
     from distlaw.report.study_report import study_page
 
     try:
-        runs, notes, about, choices = _studied(source)
+        runs, notes, about, choices = _studied(source, rows)
     except OSError as error:  # whatever a file system says, near or far
         reason = one_line(error.strerror or error, 200)
         raise ValueError(f"study '{one_line(source, 60)}' cannot be read ({reason})") from None
     tell = (lambda stage: print(stage, file=sys.stderr, flush=True)) if sys.stderr.isatty() else None
     found = examine(runs, seed=seed, resamples=resamples, progress=tell)
     words = _words(resamples=None if resamples == 400 else resamples, seed=seed or None)
-    command = _command("study", source, *words, "--out", out)
+    command = _command("study", source, *words, *_words_of(rows), "--out", out)
     _write(study_page(found, title=f"Study: {about}", command=command, choices=choices), out)
     print_warnings(notes)
 
@@ -186,6 +193,7 @@ def figure(
     runs: Path | None = None,
     student_params: str | None = None,
     family: FamilyOptions | None = None,
+    rows: TableOptions = TableOptions(),
 ) -> None:
     """Draw one of the paper's figures from any law, or write its data.
 
@@ -201,8 +209,8 @@ def figure(
     from distlaw.report.paper import FIGURES, paper_figure
 
     found, student_law = planning_law(law)
-    table = None if runs is None else read_runs(runs)
-    options = [*_words(law=law, runs=runs, student_params=student_params), *_words_of(family)]
+    table = None if runs is None else rows.read(runs)
+    options = [*_words(law=law, runs=runs, student_params=student_params), *_words_of(family), *_words_of(rows)]
     command = _command("figure", number, *options, "--out", out)
     chart = paper_figure(number, student_law, _scope(found, table, student_params, family), runs=table, command=command)
     if out.suffix == ".csv":
@@ -220,12 +228,14 @@ def figure(
 
         save_figure(draw(chart), out)
     console().print(f"Figure: {out}", markup=False, soft_wrap=True)
+    print_warnings(table.warnings() if table else ())
 
 
-def _studied(source: str) -> tuple["Runs", list[str], str, "Choices | None"]:
+def _studied(source: str, rows: TableOptions) -> tuple["Runs", list[str], str, "Choices | None"]:
     """Runs of a study or of a table, what was damaged, what the study is called, and how its runs were chosen."""
     if Path(source).is_file():
-        return read_runs(Path(source)), [], Path(source).name, None
+        runs = rows.read(Path(source))
+        return runs, runs.warnings(), Path(source).name, None
     from distlaw.apps.commands.train import require_training
 
     require_training()
@@ -296,6 +306,9 @@ def _words_of(group: Any) -> list[str]:  # noqa: ANN401
     for field in fields(group) if group is not None else ():
         value = getattr(group, field.name)
         if value != field.default:
+            if isinstance(value, tuple):
+                found += [word for one in value for word in (_flag(field.name), one)]
+                continue
             text = f"{value:.12g}" if isinstance(value, float) else str(value)
             found += [_flag(field.name)] if value is True else [_flag(field.name), text]
     return found

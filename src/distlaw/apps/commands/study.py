@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from distlaw.apps.commands.train import require_training
-from distlaw.apps.options import Hardware, WholeNumber
+from distlaw.apps.options import Hardware, TableOptions, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.apps.study_run import Where, cores, run_study
 
@@ -169,6 +169,7 @@ def report(
     out: Path,
     resamples: WholeNumber = 400,
     seed: int = 0,
+    rows: TableOptions = TableOptions(),
     json: bool = False,
 ) -> None:
     """Examine a study: how laws extrapolate, seed noise, worth of a distilled token, the capacity gap, verdicts.
@@ -185,11 +186,12 @@ def report(
     from distlaw.evidence import examine
     from distlaw.report.evidence_page import write_evidence
     from distlaw.report.evidence_tables import evidence_tables
-    from distlaw.runs import read_runs, write_runs
+    from distlaw.runs import write_runs
 
     choices = None
     if Path(source).is_file():
-        runs, notes, about = read_runs(Path(source)), [], Path(source).name
+        runs, about = rows.read(Path(source)), Path(source).name
+        notes = runs.warnings()
     else:
         require_training()
         from distlaw.sweep.adaptive import read_choices

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from distlaw.apps.options import Quantity, WholeNumber
+from distlaw.apps.options import Quantity, TableOptions, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.laws import DEFAULT_LAW
 from distlaw.runs import one_line, parse_quantity
@@ -25,6 +25,7 @@ _EXAMPLE = "student_params=1B student_tokens=100B teacher_loss=2.1"
 def suggest(
     table: Path,
     *,
+    rows: TableOptions = TableOptions(),
     candidates: Path,
     at: Annotated[tuple[str, ...], Parameter(negative=())],
     target: Literal["prediction", "verdict"] = "prediction",
@@ -63,12 +64,11 @@ def suggest(
     from distlaw.fit import AT_BOUND, NOT_CONVERGED, Caution, FitSpec, find_law
     from distlaw.fit.suggest import read_candidates
     from distlaw.fit.suggest import suggest as choose
-    from distlaw.runs import read_runs
 
     joint = form != "supervised" and supervised_law == "joint"
     spec = FitSpec(form=form, joint=joint, starts=starts, resamples=0, seed=seed)
     points = _points(at)
-    runs, possible = read_runs(table), read_candidates(candidates)
+    runs, possible = rows.read(table), read_candidates(candidates)
     budget = float("inf") if budget is None else budget
     supervised = None if joint or form == "supervised" else find_law(supervised_law).supervised
     result = _fit(runs, spec, supervised, possible, budget)

@@ -12,6 +12,7 @@ from distlaw.apps.web.controls import Copy, Table
 from distlaw.apps.web.figure import height
 from distlaw.charts import Chart
 from distlaw.report.lab_tables import number_text
+from distlaw.spreadsheet import inert
 
 Content = Any
 """What Dash can show: a component, a text, or a list of them."""
@@ -131,9 +132,5 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in found for name in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in found)
+    writer.writerows({k: inert(v) if isinstance(v, str) else v for k, v in row.items()} for row in found)
     return text.getvalue()
-
-
-def _inert(value: Content) -> Content:
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") and value else value

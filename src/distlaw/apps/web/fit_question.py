@@ -8,10 +8,10 @@ from distlaw.apps.web.query import Question
 from distlaw.fit import FORMS, FitSpec
 from distlaw.laws import published, published_names
 from distlaw.runs import RUN_COLUMNS, one_line, parse_quantity
+from distlaw.runs.columns import NONE as NONE
+from distlaw.runs.columns import match_columns
 
 JOINT, FIRST = "joint", "first"
-NONE = "-"
-"""A column that the table shall not have."""
 
 RESTS_ON = (JOINT, FIRST, *(name for name in published_names() if published(name).kind == "distillation"))
 DISTILLED_FORMS = tuple(name for name, form in FORMS.items() if form.kind == "distillation")
@@ -79,6 +79,7 @@ class FitQuestion(Question):
     column_teacher_params: str = ""
     column_teacher_tokens: str = ""
     column_compute: str = ""
+    column_unique_tokens: str = ""
     column_seed: str = ""
     column_weight: str = ""
     column_group: str = ""
@@ -113,9 +114,11 @@ class FitQuestion(Question):
         """The command line that gives the same fit.
 
         Args:
-            table: Name of the table's file, its columns named as `distlaw fit` knows them.
+            table: Name of the table's file.
         """
         words = ["distlaw", "fit", table, "--kind", self.kind]
+        for name, text in self.columns.items():
+            words += ["--columns", f"{name}={text}"]
         if self.kind == "distillation":
             words += ["--form", self.form, "--supervised-law", self.rests]
             words += ["--consistency"] if self.consistency else []
@@ -145,18 +148,6 @@ def mapped(columns: tuple[str, ...], said: dict[str, str]) -> dict[str, str]:
         said: What the user said, see `FitQuestion.columns`.
 
     Raises:
-        ValueError: The table has no such column; names it.
+        ValueError: The table has no such column, or two that may be meant; names them.
     """
-    found = {}
-    taken = {text for text in said.values() if text != NONE}
-    for column in RUN_COLUMNS:
-        text = said.get(column.name, "")
-        if text and text != NONE:
-            if text not in columns:
-                raise ValueError(f"column '{one_line(text, 60)}' for {column.name} is not in this table")
-            found[column.name] = text
-        elif not text:
-            names = [name for name in columns if name.strip() in (column.name, *column.aliases) and name not in taken]
-            if names:
-                found[column.name] = names[0]
-    return found
+    return match_columns(columns, RUN_COLUMNS, said)

@@ -1,6 +1,7 @@
 """What the Fit tab shows: what columns mean, bad rows, runs, progress, and the fit."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,16 +16,21 @@ from distlaw.apps.web.laws import OWN
 from distlaw.apps.web.shelf import Upload
 from distlaw.apps.web.workers import Job
 from distlaw.runs import RUN_COLUMNS, counted, format_quantity
+from distlaw.runs.columns import match_columns
 
 
 def columns_shown(upload: Upload, said: dict[str, str]) -> list[Content]:
     """What the columns mean, and the first rows."""
     try:
-        automatic = mapped(upload.columns, {})
-        problem = None
         mapped(upload.columns, said)
+        problem = None
     except ValueError as error:
-        automatic, problem, said = mapped(upload.columns, {}), message(str(error)), {}
+        problem = message(str(error))
+        said = {name: text for name, text in said.items() if text in (*upload.columns, NONE)}
+    automatic = {}
+    for column in RUN_COLUMNS:
+        with suppress(ValueError):  # two that may be meant: the user says which
+            automatic |= match_columns(upload.columns, [column], {})
     choices = []
     for column in RUN_COLUMNS:
         found = automatic.get(column.name)
@@ -139,11 +145,8 @@ def onward_shown(found: Fitted, question: FitQuestion, upload: Upload) -> list[C
         links.append(dcc.Link("Look at this law", href=below(f"/law?{query}")))
         if question.kind == "distillation":
             links.append(dcc.Link("Plan with this law", href=below(f"/plan?{query}")))
-    renamed = mapped(upload.columns, question.columns) != mapped(upload.columns, {})
-    note = "Rename the columns of the table as they are mapped here first." if renamed else ""
     return [
         html.P(links, className="links"),
         html.H3("The same on the command line"),
-        html.P(note, className="help"),
         code("fit-command", question.command(upload.name), "Command line"),
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,20 +10,19 @@ import numpy as np
 
 from distlaw.apps.fit_run import FitRun, run_fit
 from distlaw.apps.output import plain
-from distlaw.apps.web.fit_question import FIRST, FitQuestion, mapped
+from distlaw.apps.web.fit_question import FIRST, NONE, FitQuestion, mapped
 from distlaw.apps.web.workers import Tell
 from distlaw.charts import Chart
 from distlaw.laws import SupervisedLaw, published
 from distlaw.report.fit_charts import error_chart, profile_chart
 from distlaw.report.paper.fits import extrapolation
 from distlaw.report.paper.scope import Scope
-from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_table
-from distlaw.runs.record import why_bits
+from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_runs, read_table
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 100
 MOST_UNPACKED = 200_000_000
 """Bytes of a Parquet file's columns, unpacked."""
-SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _PREVIEW = 6
 
 
@@ -92,7 +91,7 @@ def look(path: Path, name: str, tell: Tell) -> Looked:
         read_table(path, (), why_refused=columns.append)  # is asked about every column and refuses none
         if len(columns) > MOST_COLUMNS:
             raise ValueError(f"{path}: {len(columns)} columns; at most {MOST_COLUMNS} are read")
-        table = read_table(path, [Column(name=column, read=str) for column in dict.fromkeys(columns)])
+        table = read_table(path, [Column(name=column, read=str, words=True) for column in dict.fromkeys(columns)])
         _require_rows(path, table.rows)
         shown = [[one_line(cell or "", 40) for cell in table.text(column)[:_PREVIEW]] for column in columns]
     return Looked(columns=tuple(columns), rows=table.rows, preview=tuple(zip(*shown, strict=True)))
@@ -111,24 +110,14 @@ def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) 
         ValueError: A column is missing or cells are bad; names each.
     """
     found = mapped(columns, said)
-    if missing := [column.name for column in RUN_COLUMNS if column.required and column.name not in found]:
+    needed = [column for column in RUN_COLUMNS if column.required and column.unless not in found]
+    if missing := [column.name for column in needed if column.name not in found]:
         raise ValueError(f"choose the column of {', '.join(missing)}")
     with _named(path, name):
         _require_small(path)
-        wanted = [
-            replace(column, name=found[column.name], aliases=()) for column in RUN_COLUMNS if column.name in found
-        ]
-        for column in wanted:
-            if (why := why_bits(column.name)) is not None:
-                raise ValueError(why)
-        table = read_table(path, wanted)
-        _require_rows(path, table.rows)
-        numbers = {key: table.numbers(column) for key, column in found.items() if key != "group"}
-        group = np.array(table.text(found["group"]), dtype=object) if "group" in found else None
-        try:
-            return Runs(**numbers, **({} if group is None else {"group": group}))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        runs = read_runs(path, {column.name: found.get(column.name, NONE) for column in RUN_COLUMNS})
+        _require_rows(path, len(runs))
+    return runs
 
 
 def check(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], tell: Tell) -> Checked:
