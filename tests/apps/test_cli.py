@@ -778,6 +778,24 @@ def test_help_lists_the_commands(ok, words):
     assert err == ""
 
 
+def test_help_lists_tasks_in_their_order(ok):
+    out, _ = ok("--help")
+    tasks = ["Plan and predict", "Laws, published and from runs", "Train and distill", "Studies and labs"]
+    in_order = [*tasks, "Page and reports", "About"]
+    assert [line.strip("╭╮─ ") for line in out.splitlines() if line.startswith("╭")] == in_order
+    first = [line.split()[1] for line in out.splitlines() if line.startswith("│ ") and line[2] != " "]
+    assert first[:8] == ["plan", "predict", "teachers", "crossover", "flops", "laws", "check", "fit"]
+    out, _ = ok("study", "--help")
+    shown = [line.split()[1] for line in out.splitlines() if line.startswith("│ ") and line[2] != " "]
+    assert shown == ["plan", "run", "resume", "status", "stop", "table", "report"]
+
+
+def test_help_of_plan_begins_with_what_is_asked(ok):
+    out, _ = ok("plan", "--help")
+    groups = [line.strip("╭╮─ ").partition(" (")[0] for line in out.splitlines() if line.startswith("╭")]
+    assert groups == ["Parameters", "Budget", "Sharing and serving", "Bounds", "Model family", "Hardware"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(ok, command):
     out, _ = ok(command, "--help")

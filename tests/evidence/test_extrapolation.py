@@ -94,7 +94,7 @@ def test_it_says_why_it_cannot(peaked):
     little = extrapolate(peaked, noise=None, spec=QUICK, forms=FORMS, fitted_compute=1e11)
     assert all("does not determine" in x.because for x in little.values())
     close = extrapolate(peaked, noise=None, spec=QUICK, forms=("supervised",), fitted_compute=2e13)["supervised"]
-    assert "cells have 4 times" in close.because
+    assert "1 cell has 4 times" in close.because
 
 
 def test_runs_of_a_cell_stay_together(peaked):

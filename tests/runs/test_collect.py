@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,13 @@ def test_names_what_it_cannot_read(tmp_path):
     assert [path.split("/")[-2] for path in unread] == ["cut", "words"]
     with pytest.raises(ValueError, match=r"no record.json of a finished run below"):
         collect_records(tmp_path / "cut")
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=rf"^runs '{tmp_path}/none': there is no such folder$"):
+        collect_records(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=rf"^runs '{tmp_path}/file': it is not a folder$"):
+        collect_records(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"^runs '/x{100,}[.x]*': File name too long$"):
+        collect_records(Path("/" + "x" * 300))

@@ -38,10 +38,25 @@ app = cyclopts.App(
     version=lambda: distlaw.__version__,
     default_parameter=cyclopts.Parameter(negative=()),
 )
-_SCIENCE = (plan, predict, teachers, crossover, fit, compare, isoflop, suggest, flops, laws, check, report, serve)
-_TRAINING = (train, distill, evaluate, targets, runs, study, lab, mup_check, checksum)
-for _command in (*_SCIENCE, *_TRAINING):
-    app.command(_command)
+# The help lists tasks and commands in the order in which they stand here.
+_TASKS = {
+    "Plan and predict": (plan, predict, teachers, crossover, flops),
+    "Laws, published and from runs": (laws, check, fit, compare, isoflop, suggest),
+    "Train and distill": (train, distill, evaluate, targets, runs, checksum, mup_check),
+    "Studies and labs": (study, lab),
+    "Page and reports": (serve, report),
+}
+for _place, (_task, _commands) in enumerate(_TASKS.items()):
+    _group = cyclopts.Group(_task, sort_key=_place)
+    for _number, _command in enumerate(_commands):
+        if isinstance(_command, cyclopts.App):  # a command with commands of its own
+            _command.group, _command.sort_key = _group, _number
+            for _order, _name in enumerate(_command):
+                _command[_name].sort_key = _order
+            app.command(_command)
+        else:
+            app.command(_command, group=_group, sort_key=_number)
+app["--help"].group = app["--version"].group = cyclopts.Group("About", sort_key=len(_TASKS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

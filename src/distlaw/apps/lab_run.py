@@ -13,6 +13,7 @@ from distlaw.apps.study_run import Where, do_study
 from distlaw.labs.files import Outcome, write_outcome
 from distlaw.labs.findings import Preset
 from distlaw.labs.lab import Bench, Lab, core_seconds
+from distlaw.runs import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,11 +48,12 @@ def run_labs(
     if studies:
         outcome, state, _ = do_study(together(list(studies.values())), str(store), where)
         if outcome.ended == "stopped":
-            print(f"stopped: {outcome.done} of {outcome.runs} runs done; the same command goes on", file=sys.stderr)
+            runs = counted(outcome.runs, "run")
+            print(f"stopped: {outcome.done} of {runs} done; the same command goes on", file=sys.stderr)
             return False
         if outcome.failed:
             job, error = next(iter(outcome.failed.items()))
-            raise ValueError(f"{len(outcome.failed)} jobs failed, as {job}: {error}")
+            raise ValueError(f"{counted(len(outcome.failed), 'job')} failed, as {job}: {error}")
         records = state.records
     for lab in labs:
         folder = out / lab.name

@@ -15,6 +15,19 @@ from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
 from distlaw.runs import Runs, one_line, parse_quantity, read_runs
 
+# The help lists the options that commands share in this order, after a command's own.
+_GROUPS = {
+    title.partition(" (")[0]: cyclopts.Group(title, sort_key=place)
+    for place, title in enumerate(
+        (
+            "Budget (exactly one, except that hours and dollars name an accelerator)",
+            "Sharing and serving",
+            "Bounds",
+            "Model family",
+            "Hardware",
+        )
+    )
+}
 _DRAWS = 200  # resamples that a plan is made under: a fraction of a second, and a probability to within 0.03
 
 
@@ -35,7 +48,12 @@ def read_size(text: str) -> Size:
     if text.endswith(".json") or "/" in text or _is_folder(text):
         shape = read_architecture(Path(text))
         return Size(params=float(shape.n_params), shape=shape)
-    return Size(params=parse_quantity(text))
+    try:
+        return Size(params=parse_quantity(text))
+    except ValueError as error:
+        if text[:1].isalpha() or text[:1] == ".":  # a name rather than a number
+            raise ValueError(f"{error}, and there is no folder of that name") from None
+        raise
 
 
 def _is_folder(text: str) -> bool:
@@ -110,7 +128,7 @@ def _said(words: Sequence[str], option: str, example: str) -> dict[str, str]:
     return found
 
 
-@Parameter(name="*", group="Budget (exactly one, except that hours and dollars name an accelerator)")
+@Parameter(name="*", group=_GROUPS["Budget"])
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """What may be spent, or what is to be reached.
@@ -152,7 +170,7 @@ class Budget:
         return {name: value}
 
 
-@Parameter(name="*", group="Hardware")
+@Parameter(name="*", group=_GROUPS["Hardware"])
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
     """What the FLOPs run on, for hours, energy and money.
@@ -193,7 +211,7 @@ class Hardware:
         return Machine(accelerator=chip, utilisation=self.utilisation)
 
 
-@Parameter(name="*", group="Bounds")
+@Parameter(name="*", group=_GROUPS["Bounds"])
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Least and most of what the planner may choose.
@@ -227,7 +245,7 @@ class Limits:
         )
 
 
-@Parameter(name="*", group="Sharing and serving")
+@Parameter(name="*", group=_GROUPS["Sharing and serving"])
 @dataclass(frozen=True, kw_only=True)
 class Sharing:
     """What the student shares with others, and what it serves.
@@ -245,7 +263,7 @@ class Sharing:
     serving_tokens: ZeroOrQuantity = 0.0
 
 
-@Parameter(name="*", group="Model family")
+@Parameter(name="*", group=_GROUPS["Model family"])
 @dataclass(frozen=True, kw_only=True)
 class FamilyOptions:
     """The family that FLOPs are counted for (eq. 69).

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from distlaw.apps.commands.train import CACHE
 from distlaw.apps.options import WholeNumber
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
+from distlaw.runs import counted
 
 if TYPE_CHECKING:
     from distlaw.sweep.adaptive import Choices
@@ -136,7 +137,8 @@ def _executor(where: Where, out: str, processes: int) -> "Executor":
 def _tell(so_far: "Choices") -> None:
     step = so_far.rounds[-1]
     known = "" if step.deviation is None else f", target {step.prediction:.4f} ± {step.deviation:.4f} nats"
-    print(f"{step.done} runs, {step.flops:.3g} FLOPs{known}: {step.chosen} more", file=sys.stderr, flush=True)
+    done = counted(step.done, "run")
+    print(f"{done}, {step.flops:.3g} FLOPs{known}: {step.chosen} more", file=sys.stderr, flush=True)
 
 
 def _preparing() -> Callable[[str, int], None] | None:
@@ -185,7 +187,7 @@ def _showing(store: Any, out: str) -> Iterator[Callable[["State"], None]]:  # no
             if due(_LINE_EVERY):
                 at = look(store, watch)
                 left = "" if at.seconds_left is None else f", about {at.seconds_left / 60:.0f} min left"
-                text = f"{at.done}/{at.runs} runs, {len(at.active)} jobs under way{left}"
+                text = f"{at.done}/{counted(at.runs, 'run')}, {counted(len(at.active), 'job')} under way{left}"
                 print(text, file=sys.stderr, flush=True)
 
         yield line

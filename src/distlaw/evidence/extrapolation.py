@@ -13,7 +13,7 @@ from distlaw.evidence.noise import SeedNoise
 from distlaw.fit import NOT_CONVERGED, FitResult, FitSpec, fit_law, score
 from distlaw.fit.form_scores import HELD
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs, predict_runs
+from distlaw.runs import Runs, counted, predict_runs
 
 Array = NDArray[np.float64]
 
@@ -133,7 +133,8 @@ def _threshold(runs: Runs, own: NDArray[np.bool_], times: float, fewest: int) ->
     """The most compute of a fitted run that leaves enough cells of a kind at `times` as much or more."""
     cells, _ = gather(runs.select(own))
     if len(cells) < fewest:
-        return CannotSay(because=f"there are {len(cells)} cells of this kind with a known compute, {fewest} are needed")
+        there = counted(len(cells), "cell")
+        return CannotSay(because=f"{there} of this kind with a known compute, {fewest} are needed")
     highest = np.sort(cells.compute)[-fewest] / times
     below = runs.compute[runs.compute <= highest * (1 + 1e-9)]
     if not below.size:
@@ -179,7 +180,8 @@ def _one(
             return fit
     cells, member = gather(kept_out)
     if len(cells) < fewest:
-        because = f"{len(cells)} cells have {times:g} times the compute of the dearest fitted run; {fewest} are needed"
+        there = counted(len(cells), "cell has", "cells have")
+        because = f"{there} {times:g} times the compute of the dearest fitted run; {fewest} are needed"
         return CannotSay(because=because)
     old, old_member = gather(fitted)
     run_predicted = predict_runs(fit.law, kept_out)

@@ -10,7 +10,7 @@ from distlaw.evidence.answer import CannotSay
 from distlaw.fit import NOT_CONVERGED, FitSpec, fit_law, leave_one_teacher_out
 from distlaw.fit.form_scores import HELD
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs, predict_runs
+from distlaw.runs import Runs, counted, predict_runs
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def predict_left_out(runs: Runs, supervised: SupervisedLaw, *, form: str, spec: 
     """
     folds = leave_one_teacher_out(runs)
     if len(folds) < _FEWEST_TEACHERS:
-        return CannotSay(because=f"there are {len(folds)} teachers, {_FEWEST_TEACHERS} are needed to leave one out")
+        return CannotSay(because=f"{counted(len(folds), 'teacher')}, {_FEWEST_TEACHERS} are needed to leave one out")
     predicted, fold = np.full(len(runs), np.nan), np.zeros(len(runs), dtype=np.intp)
     for i, (name, label) in enumerate(folds):
         out = np.asarray(label) == 1

@@ -12,7 +12,7 @@ from distlaw.evidence.left_out import mean_by, resampled_mean, with_form
 from distlaw.evidence.noise import SeedNoise
 from distlaw.fit import NOT_CONVERGED, FitSpec, fit_law, leave_one_teacher_out
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs, predict_runs
+from distlaw.runs import Runs, counted, predict_runs
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,8 @@ def through_loss(
     teacher = runs.teacher_of_each()
     count = int(teacher.max(initial=-1)) + 1
     if count < _FEWEST_TEACHERS:
-        return CannotSay(because=f"{count} teachers have a known {term}, {_FEWEST_TEACHERS} are needed")
+        there = counted(count, "teacher has", "teachers have")
+        return CannotSay(because=f"{there} a known {term}, {_FEWEST_TEACHERS} are needed")
     log_loss, at = mean_by(np.log(runs.teacher_loss), teacher), mean_by(x, teacher)
     base = np.stack([np.ones(count), log_loss - log_loss.mean(), (log_loss - log_loss.mean()) ** 2], axis=1)
     own = at - base @ np.linalg.lstsq(base, at, rcond=None)[0]

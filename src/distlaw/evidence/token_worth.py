@@ -10,6 +10,7 @@ from distlaw.evidence.alone import LAW, Alone
 from distlaw.evidence.answer import LEVEL, CannotSay, Verdict
 from distlaw.evidence.cells import Cells
 from distlaw.evidence.chance import t_quantile
+from distlaw.runs import counted
 
 Array = NDArray[np.float64]
 
@@ -138,9 +139,9 @@ def token_worths(cells: Cells, alone: Alone, losses: Array) -> TokenWorths:
 def _constancy(N: Array, D: Array, lead: Array, kappa: Array) -> Constancy | CannotSay:
     """Weighted regression of log kappa on log N_S, log D_S, q and q^2; see `Constancy`."""
     if N.size < _FEWEST:
+        there = counted(N.size, "cell has", "cells have")
         return CannotSay(
-            because=f"{N.size} cells have a teacher well ahead of a student that could get there alone; {_FEWEST} are"
-            " needed"
+            because=f"{there} a teacher well ahead of a student that could get there alone; {_FEWEST} are needed"
         )
     y = np.log(np.where(np.isfinite(kappa), kappa, np.nan))
     y = np.where(np.isnan(y), np.nanmax(y, axis=0), y)  # the few draws that are out of reach

@@ -21,7 +21,7 @@ from distlaw.evidence import (
     TokenWorths,
 )
 from distlaw.report.layout import ALWAYS, Column, FittedTable, Prose, new_table
-from distlaw.runs import format_quantity
+from distlaw.runs import counted, format_quantity
 
 if TYPE_CHECKING:
     from distlaw.sweep.adaptive import Choices as RunChoices
@@ -89,10 +89,11 @@ def _line(cells: tuple[str, ...]) -> str:
 def evidence_head(e: Evidence) -> str:
     """What was examined, and how numbers are to be read."""
     distilled = e.cells.distilled
+    alone, taught = (counted(int(kind.sum()), "cell") for kind in (~distilled, distilled))
     return (
-        f"{e.runs} runs: {e.supervised_runs} supervised in {(~distilled).sum()} cells of equal size and tokens,"
-        f" {e.distilled_runs} distilled in {distilled.sum()} cells of equal student and teacher; runs of a cell differ"
-        " in their seed. Losses are in nats per token, intervals are 90 %, errors are relative."
+        f"{counted(e.runs, 'run')}: {e.supervised_runs} supervised in {alone} of equal size and tokens,"
+        f" {e.distilled_runs} distilled in {taught} of equal student and teacher; runs of a cell differ in their seed."
+        " Losses are in nats per token, intervals are 90 %, errors are relative."
     )
 
 
@@ -119,8 +120,8 @@ def _saved(found: "RunChoices") -> Answer:
         "" if last.deviation is None else f" The target is put at {last.prediction:.4f} ± {last.deviation:.4f} nats."
     )
     sentences = [
-        f"{last.done} runs for {found.flops:.3g} FLOPs, {1 - found.flops / found.all_flops:.0%} less than the full grid"
-        f" of {found.all_flops:.3g}; it ended since {why[found.reason]}.{known}"
+        f"{counted(last.done, 'run')} for {found.flops:.3g} FLOPs, {1 - found.flops / found.all_flops:.0%} less than"
+        f" the full grid of {found.all_flops:.3g}; it ended since {why[found.reason]}.{known}"
     ]
     rows = [
         (
@@ -145,7 +146,7 @@ def _noise(found: SeedNoise | CannotSay) -> Answer:
     sentences = [
         "Losses of runs that differ in their seed alone have a relative standard deviation of"
         f" {_percent(pooled.relative_std)} ({_between(pooled.interval, _percent)};"
-        f" {pooled.freedom} degrees of freedom in {pooled.cells} cells)."
+        f" {counted(pooled.freedom, 'degree of freedom', 'degrees of freedom')} in {counted(pooled.cells, 'cell')})."
     ]
     if isinstance(found.exponent, CannotSay):
         sentences.append(f"How it changes with tokens cannot be said: {found.exponent.because}.")
@@ -204,8 +205,8 @@ def _reach(what: str, laws: list[Extrapolation]) -> str:
     x = laws[0]
     floor = "" if np.isnan(x.noise_error) else f"; seed noise alone would make {_percent(x.noise_error)}"
     text = (
-        f"{what}, fitted up to {x.fitted_compute:.3g} FLOPs and asked for {x.held_out_cells} cells of {x.times:g} to"
-        f" {x.largest_times:.3g} times that: off by"
+        f"{what}, fitted up to {x.fitted_compute:.3g} FLOPs and asked for {counted(x.held_out_cells, 'cell')} of"
+        f" {x.times:g} to {x.largest_times:.3g} times that: off by"
     )
     if len(laws) > 1:
         first, last = (f"{_percent(law.mean_error)} ({law.form})" for law in (x, laws[-1]))
@@ -231,7 +232,8 @@ def _forms(found: Mapping[str, FormScores | CannotSay]) -> Answer:
             gain = f"by {_points(best.gain)}, {_between(best.gain_interval, _points)}"
             against = f"{than} {x.against} ({gain})"
         sentences.append(
-            f"With {what} ({x.count} folds, {x.runs} runs): {best.form}, {_percent(best.mean_error)} on average,"
+            f"With {what} ({counted(x.count, 'fold')}, {counted(x.runs, 'run')}): {best.form},"
+            f" {_percent(best.mean_error)} on average,"
             f" {against}."
         )
         rows = [

@@ -8,6 +8,7 @@ from distlaw.labs.findings import Finding
 from distlaw.labs.findings import Table as LabTable
 from distlaw.report.lab_tables import effect_text, number_text
 from distlaw.report.page import Page, Section, Table
+from distlaw.runs import counted
 
 
 def labs_page(outcomes: Sequence[Outcome], *, command: str = "") -> Page:
@@ -24,8 +25,9 @@ def labs_page(outcomes: Sequence[Outcome], *, command: str = "") -> Page:
     ]
     minutes = sum(outcome.core_seconds for outcome in outcomes) / 60
     lead = (
-        f"Of {len(claims)} claims, {', '.join(counts[:-1])} and {counts[-1]} at this scale. A claim that does not hold"
-        f" here is reported as such. Effects are means over seeds with 90 % intervals; {minutes:.0f} core-minutes."
+        f"Of {counted(len(claims), 'claim')}, {', '.join(counts[:-1])} and {counts[-1]} at this scale. A claim that"
+        " does not hold here is reported as such. Effects are means over seeds with 90 % intervals;"
+        f" {minutes:.0f} core-minutes."
     )
     return Page(
         title="Labs",

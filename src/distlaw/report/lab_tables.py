@@ -7,6 +7,7 @@ from typing import Any
 from distlaw.labs.files import Outcome
 from distlaw.labs.findings import Effect, Finding, Table
 from distlaw.labs.registry import NAMES
+from distlaw.runs import counted
 
 
 def verdict_lines(outcome: Outcome) -> Iterator[str]:
@@ -77,7 +78,7 @@ def labs_markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def _how(outcome: Outcome) -> str:
-    runs = f"{outcome.runs} runs, " if outcome.runs else ""
+    runs = f"{counted(outcome.runs, 'run')}, " if outcome.runs else ""
     return (
         f"Preset {outcome.preset}, seed {outcome.seed}: {runs}{outcome.core_seconds / 60:.1f} core-minutes"
         f" ({outcome.machine}). Intervals are 90 %, over seeds."

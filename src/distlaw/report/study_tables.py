@@ -10,7 +10,7 @@ from rich.text import Text
 from distlaw.costs import Bill
 from distlaw.report.layout import ALWAYS, DETAIL, Column, Prose, new_table
 from distlaw.report.tables import size_text
-from distlaw.runs import one_line
+from distlaw.runs import counted, one_line
 
 if TYPE_CHECKING:
     from distlaw.sweep.adaptive import Choices
@@ -28,9 +28,11 @@ def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -
     else:
         hours = f"About {_hours(bill.gpu_hours)} of one accelerator, {bill.energy_kwh:,.0f} kWh, ${bill.dollars:,.0f}."
     left_out = f"; {outlook.left_out} more are beyond the budget" if outlook.left_out else ""
+    runs, teachers = counted(outlook.runs, "different run"), counted(outlook.teachers, "teacher")
+    passes = counted(outlook.jobs, "pass", "passes")
     caption = (
-        f"{outlook.runs} different runs{left_out}: {outlook.teachers} teachers, {outlook.distilled} distilled,"
-        f" {outlook.runs - outlook.teachers - outlook.distilled} supervised; {outlook.jobs} passes.\n"
+        f"{runs}{left_out}: {teachers}, {outlook.distilled} distilled,"
+        f" {outlook.runs - outlook.teachers - outlook.distilled} supervised; {passes}.\n"
         f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared."
         f" {hours}"
     )
@@ -62,7 +64,8 @@ def status_table(status: "Status", *, study: str) -> Group:
     """Where a study stands, and the jobs under way."""
     left = "" if status.seconds_left is None else f", about {_hours(status.seconds_left / 3600)} left"
     share = status.flops_done / status.flops if status.flops else 1.0
-    head = f"{status.done} of {status.runs} runs done, {share:.0%} of the FLOPs; {len(status.active)} jobs under way,"
+    head = f"{status.done} of {counted(status.runs, 'run')} done, {share:.0%} of the FLOPs;"
+    head += f" {counted(len(status.active), 'job')} under way,"
     head += f" {status.waiting} waiting, {len(status.failed)} failed{left}"
     table = new_table(f"Study {one_line(study)}", "job", Column("where", DETAIL), Column("step", ALWAYS), "tokens/s")
     for job in status.active:
@@ -80,13 +83,13 @@ def status_table(status: "Status", *, study: str) -> Group:
 def outcome_lines(outcome: "Outcome", *, study: str) -> Iterator[str]:
     """How running a study ended."""
     if outcome.ended == "stopped":
-        yield f"stopped: {outcome.done} of {outcome.runs} runs done; `distlaw study resume {study}` goes on"
+        yield f"stopped: {outcome.done} of {counted(outcome.runs, 'run')} done; `distlaw study resume {study}` goes on"
     else:
-        yield f"{outcome.done} of {outcome.runs} runs done"
+        yield f"{outcome.done} of {counted(outcome.runs, 'run')} done"
     for job, error in outcome.failed.items():
         yield f"failed: job {job}: {error}"
     if outcome.blocked:
-        yield f"{outcome.blocked} runs wait for a teacher that failed"
+        yield f"{counted(outcome.blocked, 'run waits', 'runs wait')} for a teacher that failed"
 
 
 def choices_table(choices: "Choices") -> Table:

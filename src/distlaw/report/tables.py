@@ -10,7 +10,7 @@ from distlaw.costs import Bill
 from distlaw.laws import PublishedLaw
 from distlaw.plan import SUPERVISED, OptionUncertainty, Plan, RankedTeacher, Verdict
 from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
-from distlaw.runs import Accuracy, GroupAccuracy, format_quantity
+from distlaw.runs import Accuracy, GroupAccuracy, counted, format_quantity
 
 if TYPE_CHECKING:
     from distlaw.train.coordinate_check import CoordinateCheck
@@ -309,7 +309,7 @@ def law_table(law: PublishedLaw) -> Table:
 def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: str) -> Table:
     """Errors of a law on runs, by student size and tokens, and in all."""
     table = new_table(
-        f"{law} against {overall.runs} runs",
+        f"{law} against {counted(overall.runs, 'run')}",
         "student",
         Column("tokens", ALWAYS),
         "runs",
@@ -343,8 +343,9 @@ def suggest_table(content: Mapping[str, Any]) -> Table:
     verdict = content["target"] == "verdict"
     of = "log(loss / loss without a teacher)" if verdict else "log loss"
     at = "; ".join(_student(point) for point in content["at"])
+    runs = counted(content["runs"], "run")
     table = new_table(
-        f"Next runs for the {content['target']} at {at} ({content['form']} fitted to {content['runs']} runs)",
+        f"Next runs for the {content['target']} at {at} ({content['form']} fitted to {runs})",
         "candidate",
         "student",
         "tokens",

@@ -4,7 +4,7 @@ from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by
 from distlaw.runs.collect import collect_records
 from distlaw.runs.columns import Column, column_named
 from distlaw.runs.doubts import Caution
-from distlaw.runs.files import written_whole
+from distlaw.runs.files import require_folder, written_whole
 from distlaw.runs.quantity import counted, format_quantity, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
@@ -34,6 +34,7 @@ __all__ = [
     "read_table",
     "record_of",
     "record_text",
+    "require_folder",
     "write_runs",
     "write_table",
     "written_whole",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from distlaw.runs.files import require_folder
 from distlaw.runs.record import RUN_COLUMNS, Runs
 from distlaw.runs.record_file import RECORD, read_record
 from distlaw.runs.words import one_line
@@ -20,8 +21,9 @@ def collect_records(folder: Path) -> tuple[Runs, list[str]]:
         The runs, and what is wrong with each record that is left out.
 
     Raises:
-        ValueError: There are no records, or one contradicts itself.
+        ValueError: There is no such folder, there are no records, or one contradicts itself.
     """
+    require_folder(folder, "runs")
     rows: list[dict[str, Any]] = []
     unread: list[str] = []
     for file in sorted(folder.rglob(RECORD)):

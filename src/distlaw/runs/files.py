@@ -43,6 +43,25 @@ def written_whole(path: Path, what: str = "file") -> Iterator[Path]:
         raise ValueError(f"{what} '{one_line(path)}' cannot be written ({reason})") from None
 
 
+def require_folder(folder: Path, what: str) -> None:
+    """Check that a folder that a user names is there.
+
+    Args:
+        folder: The folder, as given.
+        what: What it should be, for messages.
+
+    Raises:
+        ValueError: Nothing is there, or something else; one line that names it.
+    """
+    try:
+        if folder.is_dir():
+            return
+        reason = "it is not a folder" if folder.exists() else "there is no such folder"
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+    raise ValueError(f"{what} '{one_line(folder)}': {reason}")
+
+
 def new_file(beside: Path, *, suffix: str = "", mode: int = 0o666) -> Path:
     """Make an empty file of a name of its own beside a path, with what the umask leaves of the permissions `mode`.
 

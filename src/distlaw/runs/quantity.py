@@ -67,10 +67,15 @@ def format_quantity(value: float, digits: int = 3) -> str:
     return f"{rounded:.{digits}g}"
 
 
-def counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str, things: str = "") -> str:
     """A number of things, in words.
 
-    >>> counted(1, "run"), counted(2400, "run")
-    ('1 run', '2,400 runs')
+    >>> counted(1, "run"), counted(2400, "run"), counted(0, "pass", "passes")
+    ('1 run', '2,400 runs', '0 passes')
+
+    Args:
+        number: How many.
+        thing: One of them.
+        things: Several, where that is not one with an s.
     """
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distlaw.apps.commands.train import CACHE, require_training
 from distlaw.apps.output import console, print_json
+from distlaw.runs import one_line, require_folder
 
 if TYPE_CHECKING:
     from distlaw.train.evaluate import Evaluation
@@ -65,6 +66,25 @@ def evaluate(
         out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
 
 
+def _folder_of_config(run: Path, config: Path | None) -> Path:
+    """Where the data of a run is described: the folder given, or the run's own or the next above it that has a config.
+
+    Raises:
+        ValueError: A path is not there, or nothing describes the data.
+    """
+    if not run.exists():
+        raise ValueError(f"run '{one_line(run)}' is not there: name a run directory, or a model folder with --config")
+    if config is not None:
+        require_folder(config, "--config")
+    # A student of several lies below its run.
+    for folder in [run, *run.absolute().parents] if config is None else [config]:
+        if (folder / "config.toml").is_file():
+            return folder
+    if config is None:
+        raise ValueError(f"run '{one_line(run)}' has no config.toml: name the run whose data to measure on as --config")
+    raise ValueError(f"--config '{one_line(config)}' has no config.toml: name a run directory")
+
+
 def _measured(
     run: Path, config: Path | None, teacher: Path | None, tokens: int, cache: Path
 ) -> tuple[dict[str, Any], "Evaluation"]:
@@ -73,10 +93,7 @@ def _measured(
     from distlaw.train.prepare import prepare
     from distlaw.train.teacher import open_teacher, require_same_tokenizer, with_teachers_tokenizer
 
-    folder = config or run
-    while not (folder / "config.toml").is_file() and folder.parent != folder and config is None:
-        folder = folder.parent  # a student of several lies below its run
-    resolved = read_resolved(folder / "config.toml")
+    resolved = read_resolved(_folder_of_config(run, config) / "config.toml")
     model = open_teacher(run)
     path = teacher or (Path(resolved.teacher.path) if resolved.teacher and resolved.teacher.path else None)
     other = None if path is None else open_teacher(path)

@@ -28,7 +28,7 @@ from distlaw.apps.plan_content import extrapolations
 from distlaw.costs import CostModel
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw
-from distlaw.runs import one_line, parse_quantity
+from distlaw.runs import one_line, parse_quantity, require_folder
 
 if TYPE_CHECKING:
     from distlaw.report.page import Page
@@ -177,6 +177,7 @@ def labs(folder: Annotated[Path, Parameter(name="DIR")], *, out: Path) -> None:
     from distlaw.labs.registry import NAMES
     from distlaw.report.lab_report import labs_page
 
+    require_folder(folder, "labs")
     places = [place for place in (folder, *(folder / name for name in NAMES)) if (place / FINDINGS).is_file()]
     if not places:
         raise ValueError(f"'{one_line(folder)}' has no {FINDINGS} of a lab, nor has a folder of a lab in it")

@@ -18,7 +18,7 @@ def collect(folder: Path, *, out: Path, json: bool = False) -> None:
         out: Table to write (.csv, .parquet or .jsonl).
         json: Print JSON.
     """
-    from distlaw.runs import collect_records, write_runs
+    from distlaw.runs import collect_records, counted, write_runs
 
     found, unread = collect_records(folder)
     write_runs(found, out)
@@ -27,5 +27,6 @@ def collect(folder: Path, *, out: Path, json: bool = False) -> None:
         print_json(content)
     else:
         distilled = content["distilled"]
-        console().print(f"{len(found)} runs ({distilled} distilled) written to {out}", markup=False, soft_wrap=True)
+        text = f"{counted(len(found), 'run')} ({distilled} distilled) written to {out}"
+        console().print(text, markup=False, soft_wrap=True)
         print_warnings(unread)

@@ -11,6 +11,7 @@ from distlaw.apps.commands.train import require_training
 from distlaw.apps.options import Hardware, TableOptions, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
 from distlaw.apps.study_run import Where, cores, run_study
+from distlaw.runs import counted
 
 if TYPE_CHECKING:
     from distlaw.runs import Runs
@@ -157,7 +158,7 @@ def table(source: Annotated[str, Parameter(name="DIR")], *, out: Path, json: boo
     if json:
         print_json(content)
     else:
-        text = f"{content['runs']} runs ({content['distilled']} distilled) written to {out}"
+        text = f"{counted(content['runs'], 'run')} ({content['distilled']} distilled) written to {out}"
         console().print(text, markup=False, soft_wrap=True)
     print_warnings(notes)
 
@@ -224,7 +225,7 @@ def _write_law(runs: "Runs", form: str, path: Path, about: str, seed: int) -> li
         return [f"no law.json was written: {error}"]
     if fit.status == NOT_CONVERGED:
         return ["no law.json was written: the fit did not converge"]
-    write_law(fit, path, name=path.stem, source=f"fitted to all {len(runs)} runs of the study", data=about)
+    write_law(fit, path, name=path.stem, source=f"fitted to all {counted(len(runs), 'run')} of the study", data=about)
     return []
 
 

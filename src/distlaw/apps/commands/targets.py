@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from distlaw.apps.commands.train import CACHE, require_training
 from distlaw.apps.output import console, print_json, progress_bar
+from distlaw.runs import counted
 
 targets = App(name="targets", help="A teacher's targets on disk: written once, read by any number of students.")
 
@@ -97,7 +98,7 @@ def inspect(folder: Path, *, verify: bool = False, json: bool = False) -> int:
         out = console()
         out.print(f"{folder}: {kind} targets at temperature {found.key.temperature:g}", markup=False, soft_wrap=True)
         out.print(
-            f"{found.captured_blocks} of {found.blocks} blocks of {found.key.context} tokens,"
+            f"{found.captured_blocks} of {counted(found.blocks, 'block')} of {found.key.context} tokens,"
             f" {found.bytes:,} bytes, {found.bytes_per_token:.1f} a token",
             markup=False,
             soft_wrap=True,
