@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 DATA = {"source": "synthetic", "synthetic_tokens": 330_000, "vocab_size": 256, "context": 32}
 MODEL = {"layers": 1, "head_size": 8}
-TRAINING = {"tokens": 512, "batch_tokens": 512, "validation_tokens": 512}
+TRAINING = {"tokens": 30_000, "batch_tokens": 512, "validation_tokens": 512}
 
 
 def killed_when(moment, words):

@@ -21,7 +21,8 @@ from distlaw.train import checkpoint, loop
 from distlaw.train.config import RunConfig, config_of, of_student
 from distlaw.train.loop import run
 from distlaw.train.metrics import cut_metrics
-from distlaw.train.teacher import open_teacher, weights_hash
+from distlaw.train.model_folder import hashes
+from distlaw.train.teacher import open_teacher
 
 DATA = {"limit_bytes": 300_000, "context": 32, "vocab_size": 300, "validation_share": 0.2, "student_share": 0.4}
 MODEL = {"layers": 1, "head_size": 8, "aspect_ratio": 16}
@@ -362,19 +363,21 @@ def test_weights_that_are_not_the_recorded_ones_are_no_teacher(teacher, cache, t
     )
     run(family, tmp_path / "family", cache=cache)
     folders = [teacher, *(tmp_path / "family" / "students" / name for name in ("one", "two"))]
-    assert [record(folder)["weights_hash"] for folder in folders] == [open_teacher(folder).hash for folder in folders]
-    assert record(folders[1])["teacher_hash"] == record(teacher)["weights_hash"]
+    assert [record(folder)["model_hash"] for folder in folders] == [open_teacher(folder).hash for folder in folders]
+    assert record(folders[1])["teacher_hash"] == record(teacher)["model_hash"]
     [file] = (folders[1] / "export").glob("*.safetensors")
     content = file.read_bytes()
     for at in (len(content) - 1, len(content) // 2, 20):  # the last weight, a middle one, and the header
         file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        with pytest.raises(ValueError, match=f"^the weights in '{folders[1] / 'export'}' are not what .*record.json"):
+        with pytest.raises(
+            ValueError, match=f"is refused: the weights in '{folders[1] / 'export'}' are not what .*record.json"
+        ):
             open_teacher(folders[1])
     file.write_bytes((folders[2] / "export" / file.name).read_bytes())  # weights of the other student
     with pytest.raises(ValueError, match="are not what the run's record"):
         open_teacher(folders[1])
     file.write_bytes(content)
-    assert open_teacher(folders[1]).hash == weights_hash(folders[1] / "export")
+    assert open_teacher(folders[1]).hash == hashes(folders[1] / "export")["model_hash"]
 
 
 def test_a_loss_that_explodes_stops_the_run(cache, tmp_path):

@@ -130,14 +130,16 @@ def _teacher(store: Store, task: Task) -> Path | None:
 
 
 def _require_sound(folder: Path, record: dict[str, Any]) -> None:
-    from distlaw.train.teacher import EXPORT, weights_hash
+    from distlaw.train.model_folder import hashes
+    from distlaw.train.teacher import EXPORT
 
     try:
-        now = weights_hash(folder / EXPORT)
+        now = hashes(folder / EXPORT)
     except OSError as error:
         raise ValueError(f"teacher '{one_line(folder)}' cannot be read ({error.strerror})") from None
-    if now != record.get("weights_hash"):
-        raise ValueError(f"teacher '{one_line(folder)}' is damaged: its weights are not what they were")
+    known = ("weights_hash", *({"model_hash"} & record.keys()))  # records of before have the first alone
+    if any(now[name] != record.get(name) for name in known):
+        raise ValueError(f"teacher '{one_line(folder)}' is damaged: its files are not what they were")
 
 
 def _folder(store: Store, task: Task) -> Path:

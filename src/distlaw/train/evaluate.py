@@ -10,9 +10,11 @@ from torch import Tensor
 
 from distlaw.train.blocks import Blocks
 from distlaw.train.calibration import Calibration
+from distlaw.train.head import Head
 from distlaw.train.losses import LossConfig, LossSums, distillation_loss
 from distlaw.train.model import hidden_states
 from distlaw.train.targets import DenseTargets, OnlineTeacher, Targets
+from distlaw.train.teacher import Teacher
 
 _BATCH = 16  # blocks at a time
 _MEASURED = LossConfig(mixing=1.0, z_loss=0.0)
@@ -59,7 +61,8 @@ def evaluate(
     *,
     vocab_size: int,
     tokens: int = 0,
-    teacher: Any | None = None,  # noqa: ANN401
+    teacher: Teacher | None = None,
+    head: Head | None = None,
     device: torch.device | None = None,
 ) -> Evaluation:
     """Measure a model on the first blocks of a split.
@@ -72,6 +75,8 @@ def evaluate(
         vocab_size: Tokens of the data.
         tokens: Target tokens to measure on, rounded down to blocks; 0: all.
         teacher: Its teacher, with the same tokens.
+        head: Its output layer and what follows it, `Teacher.head`; None for a model of ours, which has no more than
+            the layer.
         device: Where the models are.
     """
     count = min(max(tokens // blocks.context, 1), len(blocks)) if tokens else len(blocks)
@@ -82,12 +87,12 @@ def evaluate(
         inputs, labels = batch[:, :-1], batch[:, 1:]
         targets = None
         if teacher is not None:
-            hidden = hidden_states(teacher, inputs).flatten(0, 1)
-            targets = OnlineTeacher(hidden, teacher.get_output_embeddings().weight, vocab_size)
-        head = model.get_output_embeddings().weight[:vocab_size]
+            hidden = hidden_states(teacher.model, inputs).flatten(0, 1)
+            targets = OnlineTeacher(hidden, teacher.head, vocab_size)
+        weight = model.get_output_embeddings().weight[:vocab_size]
         hidden = hidden_states(model, inputs)
-        mixing = 0.0 if targets is None else 1.0
-        found = distillation_loss(hidden, head, labels, targets, _MEASURED, mixing, observe=seen)
+        mixing, after = 0.0 if targets is None else 1.0, None if head is None else head.after
+        found = distillation_loss(hidden, weight, labels, targets, _MEASURED, mixing, observe=seen, after=after)
         sums += found.detached().cpu()
     model.train(was_training)
     means = dict(zip(LossSums.names(), (sums / sums[-1]).tolist(), strict=True))

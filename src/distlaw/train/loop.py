@@ -37,6 +37,7 @@ from distlaw.train.record import architecture_of, finish, recorded
 from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
+from distlaw.train.teacher_loss import require_informative
 from distlaw.train.trackers import Log, Service, require_services, tracking
 
 Sharding = Literal["ddp", "full"]
@@ -136,8 +137,8 @@ def _run(
     data = prepare(config.data, cache, progress=preparing)
     if teacher is not None:
         require_same_tokenizer(teacher, data.tokenizer)
+    trainer = _Trainer(config, data, teacher, out, **place)  # all that may be refused, before anything is written
     _claim(out, config, place["rank"])
-    trainer = _Trainer(config, data, teacher, out, **place)
     step = trainer.restore()
     if step == config.training.steps and trainer.recorded():
         return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
@@ -195,6 +196,8 @@ class _Trainer:
             self.notes.append(f"the data is repeated: the run reads {used:.2f} epochs of {self.blocks.tokens} tokens")
         self.module: torch.nn.Module = self.students
         self.sharded = world > 1 and sharding == "full"  # the teacher too: measuring opens a whole one
+        if teacher is not None:
+            require_informative(teacher, data, config.split, device)
         if self.sharded:
             _shard(self.students)
         elif world > 1:

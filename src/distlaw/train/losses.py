@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from distlaw.train.head import at_least_float32
 from distlaw.train.targets import (
     IMPOSSIBLE,
     DenseTargets,
@@ -25,7 +26,6 @@ from distlaw.train.targets import (
     Tail,
     Targets,
     TeacherTargets,
-    at_least_float32,
     log_mass,
 )
 
@@ -161,6 +161,7 @@ def distillation_loss(
     config: LossConfig,
     mixing: float,
     observe: Observer | None = None,
+    after: Callable[[Tensor], Tensor] | None = None,
 ) -> LossSums:
     """Loss of eq. 7, summed over the target tokens.
 
@@ -173,6 +174,8 @@ def distillation_loss(
         mixing: lambda of this step, `config.mixing_at(share of tokens seen)`.
         observe: Called for each chunk with the student's log-probabilities at temperature 1 (rows, V), its labels and
             the teacher's targets, for measures that need them.
+        after: What makes logits of the products of hidden states and weights, `Head.after` of a model that is only
+            measured; there is no gradient through it.
 
     Raises:
         ValueError: lambda is above 0 without a teacher, or the teacher's targets do not fit the student.
@@ -180,8 +183,10 @@ def distillation_loss(
     if teacher is None and mixing != 0:
         raise ValueError(f"mixing is {mixing}, and there is no teacher; without one it must be 0")
     hidden, labels = hidden.flatten(0, -2), labels.flatten()
-    run = partial(_chunked_loss, labels=labels, teacher=teacher, config=config, mixing=mixing, observe=observe)
-    if torch.is_grad_enabled() and (hidden.requires_grad or head.requires_grad):
+    run = partial(
+        _chunked_loss, labels=labels, teacher=teacher, config=config, mixing=mixing, observe=observe, after=after
+    )
+    if after is None and torch.is_grad_enabled() and (hidden.requires_grad or head.requires_grad):
         objective, sums = _ChunkedLoss.apply(hidden, head, run)  # pyright: ignore[reportGeneralTypeIssues]
     else:
         with torch.no_grad():
@@ -217,6 +222,7 @@ def _chunked_loss(
     config: LossConfig,
     mixing: float,
     observe: Observer | None,
+    after: Callable[[Tensor], Tensor] | None,
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Objective, the other sums, and the objective's gradients with respect to hidden and head where wanted."""
@@ -232,6 +238,8 @@ def _chunked_loss(
         states = hidden[rows]
         given = None if teacher is None else teacher.at(rows)
         logits = at_least_float32(states @ head.T)
+        if after is not None:
+            logits = after(logits)
         measured, gradient = _loss(logits, labels[rows], given, config, mixing, observe)
         measures.append(measured)
         gradient = gradient.to(head.dtype)

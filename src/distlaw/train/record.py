@@ -13,8 +13,9 @@ from distlaw.runs import RECORD, read_record, record_text, written_whole
 from distlaw.train.config import RunConfig, StudentConfig
 from distlaw.train.data import Data
 from distlaw.train.evaluate import Evaluation, evaluate
+from distlaw.train.model_folder import hashes
 from distlaw.train.students import Students
-from distlaw.train.teacher import EXPORT, Teacher, weights_hash
+from distlaw.train.teacher import EXPORT, Teacher
 from distlaw.train.tokenizer import export_tokenizer
 
 
@@ -57,7 +58,7 @@ def finish(
             data.split("validation"),
             vocab_size=data.vocab_size,
             tokens=config.training.validation_tokens,
-            teacher=None if teacher is None else teacher.model,
+            teacher=teacher,
             device=next(plain.parameters()).device,
         )
         plain.config.eos_token_id = data.tokenizer.token_to_id(data.end_of_text)
@@ -65,7 +66,7 @@ def finish(
         export_tokenizer(data.tokenizer, folder / EXPORT, data.end_of_text)
         taught = teacher if student.has_teacher else None
         row = _record(config, student, data, taught, measured, spent, world)
-        _write({**row, "weights_hash": weights_hash(folder / EXPORT)}, folder / RECORD)
+        _write({**row, **hashes(folder / EXPORT)}, folder / RECORD)
     if not alone:  # what says that the whole run is done
         _write({"run": config.id, "students": [s.name for s in config.students]}, out / RECORD)
 

@@ -255,7 +255,7 @@ def _hub(paths: Sequence[str], field: str) -> Source:
 
     name = one_line(" ".join(paths))
     try:
-        dataset = datasets.load_dataset(*paths, split="train")
+        dataset = datasets.load_dataset(*paths, split="train", trust_remote_code=False)
     except Exception as error:  # a connection, a builder, a file: whatever it is, it is about this name
         raise ValueError(f"datasets cannot load '{name}' ({one_line(error)})") from None
     assert isinstance(dataset, datasets.Dataset)

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from distlaw.train.config import RunConfig
 from distlaw.train.data import Data
+from distlaw.train.head import Head
 from distlaw.train.model import hidden_states
 from distlaw.train.prepare import prepare
 from distlaw.train.students import Asked, asked_for
 from distlaw.train.target_cache import TargetReader, capture, describe
 from distlaw.train.target_records import CacheKey, CacheKind
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
+from distlaw.train.teacher_loss import require_informative
 
 
 def capture_targets(
@@ -48,13 +50,14 @@ def capture_targets(
     teacher = open_teacher(Path(config.teacher.path))
     data = prepare(with_teachers_tokenizer(config, teacher, cache).data, cache)
     require_same_tokenizer(teacher, data.tokenizer)
+    require_informative(teacher, data, config.split)
     seed = config.training.order_seed if kind == "sampled" else None
     key = replace(
         _dense(config, data, teacher), kind=kind, temperature=temperature, top_k=top_k, samples=samples, seed=seed
     )
 
     @torch.no_grad()
-    def asked(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def asked(inputs: Tensor) -> tuple[Tensor, Head]:
         return hidden_states(teacher.model, inputs), teacher.head
 
     capture(out, key, data.split(config.split), asked, progress=progress)

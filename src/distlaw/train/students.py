@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distlaw.train.config import StudentConfig, TrainingConfig
+from distlaw.train.head import Head
 from distlaw.train.losses import LossSums, distillation_loss
 from distlaw.train.model import build_model, hidden_states
 from distlaw.train.mup import parameter_groups
@@ -70,6 +71,7 @@ class Students(nn.Module):
             for config in configs
         )
         self.teacher = None if teacher is None else teacher.model
+        self.after_head = None if teacher is None else teacher.after_head
 
     def forward(
         self,
@@ -101,11 +103,11 @@ class Students(nn.Module):
 
     def _targets(self, inputs: Tensor, blocks: Sequence[int] | np.ndarray) -> dict[tuple[float, Offer], TeacherTargets]:
         """What the teacher offers to each kind of loss, from one forward pass of it."""
-        if self.teacher is None:
+        if self.teacher is None or self.after_head is None:
             return {}
         with torch.no_grad():
             hidden = hidden_states(self.teacher, inputs).flatten(0, 1)
-        head = self.teacher.get_output_embeddings().weight
+        head = Head.of(self.teacher, self.after_head)
         kinds = [asked_for(config) for config in self.configs]
         found: dict[Asked, TeacherTargets] = {}
         for temperature, offer in kinds:

@@ -26,11 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from distlaw.runs import one_line, written_whole
+from distlaw.train.head import Head
 from distlaw.train.target_records import CacheKey, decode, encode, raw_bytes
 from distlaw.train.targets import KnownTeacher, Offer, OnlineTeacher, TailTargets, TeacherTargets, uniforms
 
 Progress = Callable[[int, int], None]
-Teacher = Callable[[Tensor], tuple[Tensor, Tensor]]
+Teacher = Callable[[Tensor], tuple[Tensor, Tensor | Head]]
 
 _FORMAT = 1
 _MAGIC = b"DLTARGET"
@@ -95,7 +96,7 @@ def capture(
         path: The folder.
         key: What the targets are for.
         blocks: The tokens.
-        teacher: Gives last hidden states (n, context, d_T) and output weights (V_T, d_T) for inputs (n, context).
+        teacher: Gives last hidden states (n, context, d_T) and output layer for inputs (n, context).
         batch: Blocks in one call of the teacher.
         shard_blocks: Blocks in a file; None makes files of about 64 MiB before compression.
         rank: Which process this is; rank r writes shards r, r + world, ...

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distlaw.train.head import Head
+
 Rows = slice | Tensor
 Kind = Literal["dense", "top-k", "top-p", "sampled", "top-1"]
 Tail = Literal["bucket", "renormalise"]
@@ -271,7 +273,7 @@ class OnlineTeacher:
 
     Attributes:
         hidden: Its last hidden states, shape (n, d_T).
-        head: Weights of its output layer, shape (V_T, d_T).
+        head: Its output layer, or the layer's weights of shape (V_T, d_T) where that is all there is.
         vocabulary: V, the student's vocabulary.
         temperature: tau.
         offer: What is made of the distribution.
@@ -279,7 +281,7 @@ class OnlineTeacher:
     """
 
     hidden: Tensor
-    head: Tensor
+    head: Tensor | Head
     vocabulary: int
     temperature: float = 1.0
     offer: Offer = Offer()
@@ -288,7 +290,8 @@ class OnlineTeacher:
     @torch.no_grad()
     def log_probs(self, rows: Rows) -> Tensor:
         """Give log p_T of these positions, shape (rows, V)."""
-        logits = at_least_float32(self.hidden[rows] @ self.head[: self.vocabulary].T)
+        head = self.head if isinstance(self.head, Head) else Head(self.head)
+        logits = head.logits(self.hidden[rows], self.vocabulary)
         if self.temperature != 1:
             logits = logits / self.temperature
         log_probs = torch.log_softmax(logits, -1)
@@ -316,8 +319,3 @@ class KnownTeacher:
     def at(self, rows: Rows) -> Targets:
         """The targets of these positions."""
         return self.offer.of(self.log_probs[rows])
-
-
-def at_least_float32(logits: Tensor) -> Tensor:
-    """Logits in float32 or better: 16 bits are too few for a normaliser."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

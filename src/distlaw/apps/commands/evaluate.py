@@ -106,6 +106,7 @@ def _measured(
         data.split("validation"),
         vocab_size=data.vocab_size,
         tokens=tokens,
-        teacher=None if other is None else other.model,
+        teacher=other,
+        head=model.head,
     )
     return {"params": model.params, "teacher": path and str(path)}, found

@@ -55,8 +55,8 @@ def distill(
 ) -> int:
     """Distill a student, or several on one teacher pass, from a teacher.
 
-    The teacher is a run directory of `distlaw train`, any Hugging Face causal language model folder, or a GGUF file.
-    Its tokenizer is the student's unless the config names another.
+    The teacher is a run directory of `distlaw train`, a Hugging Face model folder with safetensors, or a GGUF
+    file; see docs/training.md for the families. Its tokenizer is the student's unless the config names another.
 
     Args:
         config: TOML file with the tables data, model, training, loss, teacher and students; see docs/training.md.
