@@ -77,7 +77,9 @@ def test_narrow_runs_go_on_from_what_is_there(tmp_path, monkeypatch):
     teacher = Run(layers=2, tokens=4096, seed=0, split="teacher", settings="")
     model = replace(s.base.family, layers=2)
     config = RunConfig(
-        data=data, training=training, students=(StudentConfig(name="t", model=model, loss=LossConfig(mixing=0.0)),)
+        data=data,
+        training=replace(training, tokens=60 * 1024),  # a teacher knows more than the frequencies of tokens
+        students=(StudentConfig(name="t", model=model, loss=LossConfig(mixing=0.0)),),
     )
     loop.run(config, tmp_path / "teacher", cache=tmp_path / "cache")
     few = replace(s, base=replace(s.base, training=training), seeds=2)
