@@ -1,6 +1,5 @@
 """Teachers: a run of ours, a folder that `transformers` opens, or a GGUF file; exact, or refused with one line."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from distlaw.runs import RECORD, one_line, written_whole
+from distlaw.runs import RECORD, one_line, read_record, written_whole
 from distlaw.train.config import RunConfig
 from distlaw.train.head import AfterHead, Head, find_after_head
 from distlaw.train.model import non_embedding_params
@@ -139,21 +138,13 @@ def _record(path: Path) -> dict[str, Any]:
         if (path / EXPORT).is_dir():
             raise ValueError(f"'{one_line(path)}' is a run that has not ended: there is no {RECORD} in it")
         return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    record = read_record(file)
+    if names := record.get("students"):
         raise ValueError(
-            f"'{one_line(file)}' cannot be read ({one_line(error)}): bring it back, or train again"
-        ) from None
-    if not isinstance(found, dict):
-        raise ValueError(f"'{one_line(file)}' must hold a JSON object, not {type(found).__name__}")
-    for name in ("student_params", "student_tokens"):
-        value = found.get(name)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e30
-        ):
-            raise ValueError(f"'{name}' in '{one_line(file)}' must be a positive number, got {one_line(value, 40)}")
-    return found
+            f"teacher '{one_line(path)}' is a run of several students: name one of them, as in"
+            f" students/{one_line(names[0], 60)}"
+        )
+    return record
 
 
 def _require_recorded(held: Mapping[str, str], folder: Path, record: Mapping[str, Any]) -> None:
