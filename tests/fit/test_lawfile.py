@@ -208,7 +208,7 @@ def test_unreadable_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be read"):
         read_law(tmp_path / "none.json")
     (tmp_path / "x.json").write_bytes(b"\xff{")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match="is not UTF-8 text"):
         read_law(tmp_path / "x.json")
     with pytest.raises(ValueError, match=r"law 'nobody' is unknown; choose one of .* or a law file"):
         find_law("nobody")

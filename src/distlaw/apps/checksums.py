@@ -1,13 +1,13 @@
 """Every kind of file that checks itself: which format a file is of, whether it is sound, and its checksum made anew."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distlaw.fit import lawfile
-from distlaw.runs import RECORD, one_line, written_whole
-from distlaw.runs.checksum import FORMAT, RECORD_FORMAT, parsed, require_sealed, sealed_text, sealed_toml
+from distlaw.reading import json_object, one_line, read_text, toml_table
+from distlaw.runs import RECORD, written_whole
+from distlaw.runs.checksum import FORMAT, RECORD_FORMAT, require_sealed, sealed_text, sealed_toml
 
 _STUDY = "distlaw-study-1"
 _NOW = {"distlaw-law-1": lawfile.FORMAT}
@@ -53,14 +53,10 @@ def accepted(path: Path) -> str:
 def _read(path: Path) -> tuple[str, Mapping[str, Any], str]:
     """Text, content and format of a file."""
     try:
-        text = path.read_bytes().decode()
-        content = tomllib.loads(text) if path.suffix == ".toml" else parsed(text)
-    except OSError as error:
-        raise ValueError(f"'{one_line(path)}' cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"'{one_line(path)}' cannot be read: it is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"'{one_line(path)}' cannot be read: {one_line(error)}") from None
+        text = read_text(path)
+        content = toml_table(text) if path.suffix == ".toml" else json_object(text)
+    except ValueError as error:
+        raise ValueError(f"'{one_line(path)}' {error}") from None
     said = content.get(FORMAT)
     if isinstance(said, str):
         form = _NOW.get(said, said)

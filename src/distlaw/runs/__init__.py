@@ -1,5 +1,6 @@
 """Runs: their schema, their tables, and how well a law predicts them."""
 
+from distlaw.reading import one_line
 from distlaw.runs.accuracy import Accuracy, GroupAccuracy, accuracy, accuracy_by_student, predict_runs
 from distlaw.runs.collect import collect_records
 from distlaw.runs.columns import Column, column_named
@@ -9,7 +10,6 @@ from distlaw.runs.quantity import counted, format_quantity, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
 from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
 from distlaw.runs.table import Table, read_table, write_table
-from distlaw.runs.words import one_line
 
 __all__ = [
     "RECORD",

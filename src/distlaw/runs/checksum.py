@@ -7,12 +7,12 @@ Only files of older formats, which never had one, are read as they are.
 
 import hashlib
 import json
-import math
 import re
 import shlex
-import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
+
+from distlaw.reading import json_object, toml_table
 
 DIGEST, FORMAT = "sha256", "format"
 RECORD_FORMAT = "distlaw-record-1"
@@ -99,7 +99,7 @@ def sealed_toml(text: str, form: str) -> str:
         ValueError: It is not TOML.
     """
     bare = _HEAD.sub("", text)
-    content = {FORMAT: form, **tomllib.loads(bare)}
+    content = {FORMAT: form, **_tables(bare)}
     return f'{FORMAT} = "{form}"\n{DIGEST} = "{digest_of(content)}"\n{bare}'
 
 
@@ -112,9 +112,9 @@ def unsealed_toml(text: str, name: str, form: str) -> dict[str, Any]:
         form: Name of the format.
 
     Raises:
-        ValueError: It is not TOML (`tomllib.TOMLDecodeError`), of another format, or not as it was written.
+        ValueError: It is not TOML, of another format, or not as it was written.
     """
-    content = tomllib.loads(text)
+    content = _tables(text)
     require_sealed(content, name, form, before=UNCHECKED)
     return {key: value for key, value in content.items() if key not in (FORMAT, DIGEST)}
 
@@ -145,36 +145,13 @@ def parsed(text: str | bytes) -> dict[str, Any]:
         ValueError: It is none; says why, without naming the file.
     """
     try:
-        content = json.loads(
-            text.decode() if isinstance(text, bytes) else text,
-            parse_constant=_no_number,
-            parse_float=_number,
-            object_pairs_hook=_once,
-        )
-    except UnicodeDecodeError:
-        raise ValueError("it is not JSON: not UTF-8 text") from None
-    except RecursionError:
-        raise ValueError("it is not JSON of ours: nested too deep") from None
+        return json_object(text)
     except ValueError as error:
-        raise ValueError(f"it is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ValueError("it is not a JSON object")
-    return content
+        raise ValueError(f"it {error}") from None
 
 
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _no_number(text)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key '{key}' stands twice")
-        found[key] = value
-    return found
+def _tables(text: str) -> dict[str, Any]:
+    try:
+        return toml_table(text)
+    except ValueError as error:
+        raise ValueError(f"it {error}") from None

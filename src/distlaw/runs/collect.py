@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from distlaw.reading import one_line
 from distlaw.runs.files import require_folder
 from distlaw.runs.record import RUN_COLUMNS, Runs
 from distlaw.runs.record_file import RECORD, read_record
-from distlaw.runs.words import one_line
 
 
 def collect_records(folder: Path) -> tuple[Runs, list[str]]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from distlaw.reading import one_line
 from distlaw.runs.quantity import parse_quantity
-from distlaw.runs.words import one_line
 
 NONE = "-"
 """Said of a column: the table shall not have it."""

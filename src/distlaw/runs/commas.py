@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from distlaw.runs.words import one_line
+from distlaw.reading import one_line
 
 Comma = Literal["decimal", "thousands", "either"]
 

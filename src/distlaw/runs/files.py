@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distlaw.runs.words import one_line
+from distlaw.reading import one_line
 
 
 @contextmanager

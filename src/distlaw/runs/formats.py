@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distlaw.runs.words import one_line
+from distlaw.reading import one_line
 from distlaw.spreadsheet import original
 
 if TYPE_CHECKING:

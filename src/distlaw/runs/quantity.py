@@ -3,8 +3,8 @@
 import math
 import re
 
+from distlaw.reading import one_line
 from distlaw.runs.commas import comma_of, either
-from distlaw.runs.words import one_line
 
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15}
 LEAST, MOST = 1e-9, 1e40

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from distlaw.reading import one_line
 from distlaw.runs.columns import Column, column_named
 from distlaw.runs.doubts import Caution, cautions
 from distlaw.runs.labels import same_labels
 from distlaw.runs.quantity import LEAST, MOST
 from distlaw.runs.table import Table, first_few, read_table, write_table
-from distlaw.runs.words import one_line
 
 _SEEDS = 2**63
 _WHOLE = re.compile(r"\+?\d+(?:\.\d*)?(?:e\+?\d{1,3})?", re.IGNORECASE | re.ASCII)

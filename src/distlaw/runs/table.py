@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.reading import one_line
 from distlaw.runs.columns import Column, match_columns, require_columns
 from distlaw.runs.commas import Comma, comma_of, with_point
 from distlaw.runs.files import written_whole
 from distlaw.runs.formats import READERS, Cells, Sheet
 from distlaw.runs.quantity import LEAST, MOST, parse_quantity
-from distlaw.runs.words import one_line
 from distlaw.spreadsheet import inert
 
 _SHOWN_PROBLEMS = 5

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from distlaw.costs import Architecture, Family
-from distlaw.runs import one_line, parse_quantity
+from distlaw.reading import MOST_TOML_BYTES, one_line, read_text
+from distlaw.runs import parse_quantity
 from distlaw.runs.checksum import sealed_toml, unsealed_toml
 from distlaw.sweep.protocols import Kind, Protocol, Run, runs_of
-from distlaw.train.config import TrainingConfig, checked, toml_text
+from distlaw.train.config import TrainingConfig, toml_text
 from distlaw.train.data import DataConfig
 from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
+from distlaw.train.tables import checked
 
 FORMAT = "distlaw-study-1"
 _SIZES = ("params", "tokens", "compute", "tokens_per_param", "least_tokens_per_param", "most_tokens_per_param")
@@ -300,19 +301,21 @@ def read_study(name: str) -> Study:
                 f"study '{one_line(name)}' is neither a preset ({', '.join(presets())}) nor a file that is there"
             )
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise ValueError(f"study '{one_line(name)}' cannot be read ({reason})") from None
-    return study_of(text, name)
+            text = read_text(path, MOST_TOML_BYTES)
+        except ValueError as error:
+            raise ValueError(f"study '{one_line(name)}' {error}") from None
+    found = study_of(text, name)
+    try:
+        _ = found.runs
+    except ValueError as error:
+        raise ValueError(f"study '{one_line(name)}': {error}") from None
+    return found
 
 
 def study_of(text: str, name: str) -> Study:
     """A study from the text of its file; `name` is for messages."""
     try:
         return checked(Study, _sizes(unsealed_toml(text, name, FORMAT)))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"study '{one_line(name)}' is not TOML ({one_line(error)})") from None
     except ValueError as error:
         raise ValueError(f"study '{one_line(name)}': {error}") from None
 
@@ -329,13 +332,13 @@ def study_text(study: Study) -> str:
 def _sizes(content: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes of grids as people write them, 546M for 546e6; and what a run sets is refused in [training]."""
     content = dict(content)
-    training = content.get("training", {})
+    training, family = content.get("training", {}), content.get("family", {})
     for name in _OF_EACH_RUN["training"]:
-        if name in training:
+        if isinstance(training, dict) and name in training:
             raise ValueError(f"training.{name} is set by each run of a study; leave it out")
     if isinstance(training, dict) and isinstance(batch := training.get("batch_tokens"), int):
         content["training"] = {**training, "tokens": max(batch, 1)}  # any number that a run could have
-    if "layers" in content.get("family", {}):
+    if isinstance(family, dict) and "layers" in family:
         raise ValueError("family.layers is set by each run of a study; leave it out")
 
     def number(value: Any, where: str) -> Any:  # noqa: ANN401

@@ -3,20 +3,22 @@
 import hashlib
 import json
 import math
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from distlaw.runs import one_line, written_whole
+from distlaw.reading import one_line, read_toml, toml_table
+from distlaw.runs import written_whole
 from distlaw.train.data import DataConfig
 from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
 from distlaw.train.mup import BASE_WIDTH, ParametrisationName
+from distlaw.train.tables import Path as TablePath
+from distlaw.train.tables import checked, shown
 
-_T = TypeVar("_T")
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+_MOST_TABLES = 8  # in the key of --set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,17 +210,12 @@ def read_config(path: Path, *, distill: bool, overrides: Sequence[str] = (), tea
     Raises:
         ValueError: The file cannot be read, or a key is unknown or a value wrong; one line that names it.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"config '{one_line(path)}' cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"config '{one_line(path)}' is not TOML ({one_line(error)})") from None
+    content = read_toml(path, "config")
     for override in overrides:
         _override(content, override)
-    if teacher is not None:
-        content.setdefault("teacher", {})["path"] = teacher
     try:
+        if teacher is not None:
+            content["teacher"] = {**_table(content, "teacher"), "path": teacher}
         return config_of(content, distill=distill)
     except ValueError as error:
         raise ValueError(f"config '{one_line(path)}': {error}") from None
@@ -227,21 +224,35 @@ def read_config(path: Path, *, distill: bool, overrides: Sequence[str] = (), tea
 def config_of(content: Mapping[str, Any], *, distill: bool) -> RunConfig:
     """A run from the tables of its TOML file; see `read_config`."""
     content = dict(content)
-    seed, model = content.pop("seed", 0), content.pop("model", {})
-    loss = content.pop("loss", {}) if distill else {"mixing": 0.0, **content.pop("loss", {})}
-    listed = content.pop("students", None)
-    shared = {"model": model, "seed": seed, "loss": loss}
-    students = []
-    for entry in [{"name": "student" if distill else "model"}] if listed is None else listed:
-        own = dict(entry)
-        merged = {key: _merged(value, own.pop(key)) if key in own else value for key, value in shared.items()}
-        students.append({**merged, **own})
+    shared = {"model": _table(content, "model"), "seed": content.get("seed", 0), "loss": _table(content, "loss")}
+    if not distill:
+        shared["loss"] = {"mixing": 0.0, **shared["loss"]}
+    listed = content.get("students", [{"name": "student" if distill else "model"}])
+    if not isinstance(listed, list | tuple):
+        raise ValueError(f"students must be a list of tables, [[students]], got {shown(listed)}")
+    for number, entry in enumerate(listed):
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"students.{number} must be a table, got {shown(entry)}")
     if distill and "teacher" not in content:
         raise ValueError("the table [teacher] is missing: name the teacher's folder, there or as --teacher")
     if not distill and "teacher" in content:
         raise ValueError("the table [teacher] is for `distlaw distill`")
+
+    def written(path: TablePath) -> TablePath:
+        """What a student has from the tables above it was written there."""
+        match path:
+            case ("students", int(number), part, *rest) if part in shared:
+                own: Any = listed[number].get(part)
+                if own is None or (isinstance(own, Mapping) and rest and rest[0] not in own):
+                    return (part, *rest)
+        return path
+
+    students = [
+        {**{name: _merged(value, entry.get(name, value)) for name, value in shared.items()}, **_others(entry, shared)}
+        for entry in listed
+    ]
     defaults = {"data": {}, "training": {}, "split": "student" if distill else "teacher"}
-    return checked(RunConfig, {**defaults, **content, "students": students})
+    return checked(RunConfig, {**defaults, **_others(content, shared), "students": students}, written)
 
 
 def write_config(config: RunConfig, path: Path) -> None:
@@ -258,11 +269,14 @@ def toml_text(content: Mapping[str, Any]) -> str:
 
 
 def read_resolved(path: Path) -> RunConfig:
-    """Read a file that `write_config` wrote."""
+    """Read a file that `write_config` wrote.
+
+    Raises:
+        ValueError: It cannot be read, or is no such file; names it.
+    """
+    content = read_toml(path, "config")
     try:
-        return checked(RunConfig, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ValueError(f"'{one_line(path)}' cannot be read ({error.strerror})") from None
+        return checked(RunConfig, content)
     except ValueError as error:
         raise ValueError(f"'{one_line(path)}' is no run's config ({one_line(error)})") from None
 
@@ -272,58 +286,40 @@ def of_student(config: RunConfig, name: str) -> RunConfig:
     return replace(config, students=tuple(s for s in config.students if s.name == name))
 
 
-def checked(owner: type[_T], content: Mapping[str, Any]) -> _T:
-    """A tree of dataclasses from nested tables.
-
-    Raises:
-        ValueError: A key is unknown, or a value is wrong; names it.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    _require_known(content, owner, "")
-    try:
-        return TypeAdapter(owner).validate_python(dict(content))
-    except ValidationError as errors:
-        first = errors.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{where}: {message}" if where else message) from None
-
-
-def _require_known(content: Mapping[str, Any], owner: type, where: str) -> None:
-    """Every key is a field; pydantic forbids extra ones for its own dataclasses only."""
-    import dataclasses
-    import typing
-
-    hints = typing.get_type_hints(owner)
-    known = {f.name for f in dataclasses.fields(owner)}
-    for key, value in content.items():
-        if key not in known:
-            raise ValueError(f"{where}{key} is unknown; known are {', '.join(sorted(known))}")
-        inner = [t for t in (hints[key], *typing.get_args(hints[key])) if dataclasses.is_dataclass(t)]
-        for item in (value if isinstance(value, list | tuple) else [value]) if inner else []:
-            if isinstance(item, Mapping):
-                _require_known(item, typing.cast(type, inner[0]), f"{where}{key}.")
-
-
 def _override(content: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()  # a word needs no quotes
-    if not (sign and key.strip() and value.strip()):
-        raise ValueError(f"--set '{one_line(text)}' must name a key and its value, as training.rate=0.01")
+    said = one_line(text, 100)
     *tables, last = key.strip().split(".")
+    if not (sign and last and value.strip()):
+        raise ValueError(f"--set '{said}' must name a key and its value, as training.rate=0.01")
+    try:
+        parsed = toml_table(f"value = {value}")["value"]
+    except ValueError as error:
+        if not str(error).startswith("is not TOML"):
+            raise ValueError(f"--set '{said}' {error}") from None
+        parsed = value.strip()  # a word needs no quotes
+    if len(tables) > _MOST_TABLES:
+        raise ValueError(f"--set '{said}' names a key that is too deep: it is as training.rate")
     for table in tables:
         content = content.setdefault(table, {})
         if not isinstance(content, dict):
-            raise ValueError(f"--set '{one_line(text)}': {table} is no table")
+            raise ValueError(f"--set '{said}': {table} is no table")
     content[last] = parsed
 
 
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name, {})
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{name} must be a table, [{name}], got {shown(found)}")
+    return dict(found)
+
+
+def _others(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key not in names}
+
+
 def _merged(base: Any, own: Any) -> Any:  # noqa: ANN401
-    return {**base, **own} if isinstance(base, dict) and isinstance(own, dict) else own
+    return {**base, **own} if isinstance(base, Mapping) and isinstance(own, Mapping) else own
 
 
 def _without_none(value: Any) -> Any:  # noqa: ANN401
