@@ -68,7 +68,7 @@ class Simulated:
 
     def do(self, task: Task) -> Report:
         store, job = Store(task.url), task.job
-        held = claim(store, job.id, task.after, lost=lambda: None)
+        held = claim(store, job.id, task.after)
         if held is None:
             return Report(job=job.id, ending="held")
         with held:

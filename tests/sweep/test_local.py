@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,38 @@ def test_a_spoilt_run_directory_is_set_aside(table, pool, cache, tmp_path):
     assert len(list((tmp_path / "s" / "quarantine").iterdir())) == 2
 
 
+@pytest.mark.parametrize("wakes", ["in the middle", "at the end"])
+def test_a_worker_that_lost_its_job_changes_nothing(cache, tmp_path, monkeypatch, wakes):
+    """It was stopped, another took the job and ended it, and it wakes."""
+    from distlaw.sweep import worker
+
+    study = small()
+    store, job = begin(study, str(tmp_path)), jobs_of(study, study.runs)[0]
+    task = Task(study=study, url=str(tmp_path), job=job, after=0, cache=cache, checkpoint_every=100)
+    train, files = worker._train, {}
+
+    def all_files():
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def stopped(task, folder, teacher, held):
+        monkeypatch.setattr(worker, "_train", train)
+        if wakes == "at the end":
+            assert train(task, folder, teacher, held)
+        else:
+            (folder / "checkpoints").mkdir(parents=True)
+        assert worker.work(replace(task, after=1)).ending == "done"
+        files.update(all_files())
+        assert not folder.exists()
+        return wakes == "at the end" or train(task, folder, teacher, held)
+
+    monkeypatch.setattr(worker, "_train", stopped)
+    assert worker.work(task).ending == "held"
+    assert all_files() == files
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == [job.id]
+    assert (tmp_path / "jobs" / job.id / "export").is_dir()
+    assert store.names("leases") == store.names("failures") == []
+
+
 def test_a_run_that_explodes_is_given_up_with_its_reason(pool, cache, tmp_path):
     study = study_of(SMALL.replace("[training]", "[training]\nrate = 1e9\nclip = 1e9"), "x")
     only = {r: n for r, n in study.runs.items() if r.teacher is None and r.split == "student" and not r.seed}
@@ -234,7 +267,7 @@ def test_two_commands_on_one_study_share_its_runs(table, cache, tmp_path):
     file.write_text(study_text(small()))
     words = command("run", file, "--out", tmp_path / "s", "--workers", 1, "--cache", cache, "--json")
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ended = [json.loads(process.communicate(timeout=200)[0]) for process in both]
+    ended = [json.loads(process.communicate(timeout=900)[0]) for process in both]
     assert [one["done"] for one in ended] == [len(table)] * 2
     assert main(["study", "table", str(tmp_path / "s"), "--out", str(tmp_path / "runs.csv")]) == 0
     same(read_runs(tmp_path / "runs.csv"), table)
@@ -249,7 +282,7 @@ def test_a_command_that_is_asked_to_stop_leaves_checkpoints_and_resume_goes_on(t
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _until(lambda: list((tmp_path / "s").glob("records/*.json")))
     subprocess.run(command("stop", tmp_path / "s"), check=True, capture_output=True)
-    out, _ = process.communicate(timeout=100)
+    out, _ = process.communicate(timeout=900)
     assert json.loads(out)["ended"] == "stopped"
     out = subprocess.run(
         command("resume", tmp_path / "s", "--cache", cache, "--json"), capture_output=True, text=True, check=True
@@ -309,7 +342,16 @@ def test_two_processes_train_one_run(table, pool, cache, tmp_path):
         assert record["student_loss"] == pytest.approx(expected[one], rel=1e-5)
 
 
-def _until(condition, seconds=60):
+def _metrics(folder, job):
+    """Lines of metrics of a job under way."""
+    found = []
+    for file in (folder / "jobs").glob(f"{job.id}*/metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):
+            found += file.read_text().splitlines()
+    return found
+
+
+def _until(condition, seconds=900):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -338,27 +380,28 @@ def test_a_run_of_two_processes_stops_with_a_checkpoint_and_ends_with_its_worker
     study = study_of(text + "[[protocols]]\nstudents = { params = [1e3], tokens = [4_000_000] }\n", "x")
     store = begin(study, str(tmp_path / "s"))
     [job] = jobs_of(study, study.runs)
-    folder = tmp_path / "s" / "jobs" / job.id
+    metrics = partial(_metrics, tmp_path / "s", job)
     others = workers_of(os.getpid())
     pool = LocalPool(1)
     try:
         task = Task(study=study, url=str(tmp_path / "s"), job=job, after=0, cache=cache, checkpoint_every=10_000)
         pool.submit(task)
-        _until(lambda: (folder / "metrics.jsonl").exists())
+        _until(metrics)
         [report] = pool.stop()
         assert report.ending == "stopped"
         assert store.names("failures") == []
-        assert list((folder / "checkpoints").iterdir())
+        assert list((tmp_path / "s" / "jobs").glob("*/checkpoints/*"))
 
-        lines = len((folder / "metrics.jsonl").read_text().splitlines())
+        lines = len(metrics())
         pool.submit(replace(task, after=1))
-        _until(lambda: len((folder / "metrics.jsonl").read_text().splitlines()) > lines + 1)
+        _until(lambda: len(metrics()) > lines + 1)
+        [folder] = (tmp_path / "s" / "jobs").glob(f"{job.id}.0002.*[!l]")
         assert len(_writing_to(folder)) >= 3  # torchrun and two ranks
         [worker] = set(workers_of(os.getpid())) - set(others)
         os.kill(worker, signal.SIGKILL)
-        [report] = pool.wait(60)
+        [report] = pool.wait(900)
         assert report.ending == "died"
-        _until(lambda: not _writing_to(folder), seconds=6)  # before another worker could have begun
+        _until(lambda: not _writing_to(folder))
     finally:
         pool.close()
 

@@ -88,11 +88,36 @@ class Watch:
         return "dead" if now - since > self._expiry else "held"
 
 
-class Held:
-    """A lease of our own, turned by a thread until the block ends."""
+class Lost(Exception):
+    """The job is another's, or may be by now: who held it must stop, and write nothing more."""
 
-    def __init__(self, store: Store, job: str, number: int, content: dict[str, Any], lost: Callable[[], None]) -> None:
-        self._store, self._job, self._number, self._content, self._lost = store, job, number, content, lost
+
+class Held:
+    """A lease of our own, turned by a thread until the block ends.
+
+    Whoever cannot turn it in time has lost it: others may have taken it for dead. A lease that is not there any more is
+    lost too, since another has ended the job and removed it.
+
+    Attributes:
+        number: Of the lease.
+        lost: Whether the job is another's, or may be.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        job: str,
+        number: int,
+        content: dict[str, Any],
+        *,
+        orphaned: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.number, self.lost = number, False
+        self._store, self._job, self._content = store, job, content
+        self._orphaned, self._clock = orphaned, clock
+        self._renewed = clock()
+        self._turning = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._turn, name=f"lease {job}", daemon=True)
 
@@ -101,48 +126,101 @@ class Held:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        if not self._end.is_set():
-            self._end.set()
-            self._thread.join()
-            with suppress(ValueError):  # a full disk; the counter stands still, which says the same
-                self._store.write(_name(self._job, self._number), _text({**self._content, "free": True}))
+        if self._end.is_set():
+            return
+        self._end.set()
+        self._thread.join()
+        if not self.lost:
+            with suppress(ValueError, OSError):  # a full disk; the counter stands still, which says the same
+                self._store.write(_name(self._job, self.number), _text({**self._content, "free": True}))
 
     def say(self, **where: Any) -> None:  # noqa: ANN401
-        """What the next turn tells whoever looks."""
+        """What the next turn tells whoever looks.
+
+        Raises:
+            Lost: The job is another's; seen at once also by a process that was stopped for long.
+        """
         self._content.update(where)
+        if self._late():
+            self.turn()
+        self._require()
+
+    def confirm(self) -> None:
+        """Look now whether the job is still ours, before something is done that cannot be undone.
+
+        Raises:
+            Lost: It is not.
+        """
+        self.turn()
+        self._require()
 
     def forget(self) -> None:
         """Remove the job's leases: it is done."""
         self._end.set()
         self._thread.join()
-        for number in range(self._number, 0, -1):
-            self._store.remove(_name(self._job, number))
+        with suppress(OSError):  # a store that does not answer; records say that the job is done
+            for number in range(self.number, 0, -1):
+                self._store.remove(_name(self._job, number))
+
+    def turn(self) -> None:
+        """Turn the counter if the lease is ours; a store that does not answer is tried again at the next turn."""
+        with self._turning:
+            begun = self._clock()
+            with suppress(OSError, ValueError):  # nothing is known, or nothing can be written
+                if not self._ours():
+                    self.lost = True
+                if not self.lost:
+                    self._content["beat"] += 1
+                    self._store.write(_name(self._job, self.number), _text(self._content))
+                    self._renewed = begun
+            self.lost = self.lost or self._late()
+
+    def _ours(self) -> bool:
+        if self._store.read(_name(self._job, self.number + 1)) is not None:
+            return False
+        there = _read(self._store, self._job, self.number)
+        if there is None:
+            return False
+        return not there or all(there.get(name) == self._content[name] for name in ("owner", "born"))
+
+    def _late(self) -> bool:
+        """Whether others may soon take us for dead."""
+        return self._clock() - self._renewed > EXPIRY - 2 * BEAT
+
+    def _require(self) -> None:
+        if self.lost:
+            raise Lost(f"job {self._job} is another's")
 
     def _turn(self) -> None:
         parent = os.getppid()
-        while not self._end.wait(BEAT):
-            taken = self._store.read(_name(self._job, self._number + 1)) is not None
-            if taken or os.getppid() != parent:  # another has the job, or whoever started us is no more
-                self._lost()
+        while not self._end.wait(BEAT) and not self.lost:
+            if os.getppid() != parent:  # whoever started us is no more
+                self._orphaned()
                 return
-            self._content["beat"] += 1
-            with suppress(ValueError):  # a full disk: what is held is not lost for that
-                self._store.write(_name(self._job, self._number), _text(self._content))
+            self.turn()
 
 
-def claim(store: Store, job: str, after: int, *, lost: Callable[[], None]) -> Held | None:
+def claim(
+    store: Store,
+    job: str,
+    after: int,
+    *,
+    orphaned: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Held | None:
     """Take a job that is free or whose owner is dead; None if another was faster.
 
     Args:
         store: The study's store.
         job: Which.
         after: Number of the newest lease that was seen; 0 if there was none.
-        lost: Called, in a thread, when the job turns out to be another's.
+        orphaned: Called, in a thread, when the process that started this one is no more.
+        clock: Tells seconds.
     """
     content = {"owner": f"{socket.gethostname()}:{os.getpid()}", "place": place(), "pid": os.getpid()}
     content |= {"born": _born(os.getpid()), "beat": 0}
     created = store.create(_name(job, after + 1), _text(content))
-    return Held(store, job, after + 1, content, lost) if created else None
+    return Held(store, job, after + 1, content, orphaned=orphaned, clock=clock) if created else None
 
 
 def place() -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import Any, Literal
 from distlaw.runs import RECORD, one_line
 from distlaw.runs import read_record as read_run_record
 from distlaw.sweep.jobs import Job, config_of
-from distlaw.sweep.lease import Held, claim
+from distlaw.sweep.lease import Held, Lost, claim
+from distlaw.sweep.run_folder import take_over
 from distlaw.sweep.state import JOBS, note_failure, read_record, record_name, write_record
 from distlaw.sweep.status import FAILURES
 from distlaw.sweep.store import Store
@@ -69,35 +71,60 @@ def work(task: Task) -> Report:
     """Do a job, from the start or from its checkpoint."""
     store, job = Store(task.url), task.job
     report = partial(Report, job=job.id)
-    held = claim(store, job.id, task.after, lost=_leave)
+    try:
+        held = claim(store, job.id, task.after, orphaned=_leave)
+    except OSError as error:  # the store does not answer: whoever looks next sees whether the job is free
+        return report(ending="held", error=one_line(error))
     if held is None:
         return report(ending="held")
     with held:
-        if all(read_record(store, run.id) is not None for run in job.runs):  # since the driver looked
-            held.forget()
-            return report(ending="done")
         try:
-            teacher = _teacher(store, task)
-        except ValueError as error:
-            return report(ending="teacher", error=one_line(error))
-        try:
-            folder = _folder(store, task)
-            finished = _train(task, folder, teacher, held)
-        except Exception as error:  # whatever it is, it is this job's, and the study goes on
-            text = one_line(error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
-            if store.free_bytes() < _LEAST_FREE:
-                return report(ending="stopped", error=f"the disk of '{one_line(task.url)}' is full: {text}")
-            note_failure(store, job.id, text)
-            return report(ending="failed", error=text)
-        if not finished:
-            return report(ending="stopped")
-        _publish(store, task, folder)
+            return _do(store, task, held)
+        except Lost:
+            return report(ending="held")
+
+
+def _do(store: Store, task: Task, held: Held) -> Report:
+    """Do a job that is ours.
+
+    Raises:
+        Lost: It is not any more.
+    """
+    job = task.job
+    report = partial(Report, job=job.id)
+    if all(read_record(store, run.id) is not None for run in job.runs):  # since the driver looked
         held.forget()
+        return report(ending="done")
+    try:
+        teacher = _teacher(store, task)
+    except ValueError as error:
+        return report(ending="teacher", error=one_line(error))
+    folder = None
+    try:
+        held.confirm()
+        folder = _folder(store, task, held)
+        if not _train(task, folder, teacher, held):
+            return report(ending="stopped")
+        held.confirm()
+        _publish(store, task, folder)
+    except Exception as error:  # whatever it is, it is this job's, and the study goes on
+        if isinstance(error, Lost) or held.lost:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)  # what the new owner has is not in it
+            raise Lost(one_line(error)) from None
+        text = one_line(error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", 1000)
+        if store.free_bytes() < _LEAST_FREE:
+            return report(ending="stopped", error=f"the disk of '{one_line(task.url)}' is full: {text}")
+        note_failure(store, job.id, text)
+        return report(ending="failed", error=text)
+    held.forget()
     return report(ending="done")
 
 
 _LEAST_FREE = 1 << 26
 _ATTEMPT_FROM_SCRATCH = 2  # failures after which what is there is not trusted any more
+_LOOK = 1.0  # seconds between looks at a run of several processes
+_GRACE = 120.0  # seconds in which one that was asked to end may do so
 
 
 def _leave() -> None:
@@ -142,13 +169,14 @@ def _require_sound(folder: Path, record: dict[str, Any]) -> None:
         raise ValueError(f"teacher '{one_line(folder)}' is damaged: its files are not what they were")
 
 
-def _folder(store: Store, task: Task) -> Path:
-    """The job's run directory on this machine, without what a failed attempt may have spoilt."""
+def _folder(store: Store, task: Task, held: Held) -> Path:
+    """The lease's run directory on this machine, without what a failed attempt may have spoilt."""
     from distlaw.train.config import read_resolved
     from distlaw.train.loop import CONFIG
 
-    name = f"{JOBS}/{task.job.id}"
-    folder = store.local / name if store.local else _scratch(task) / name
+    root = (store.local or _scratch(task)) / JOBS
+    root.mkdir(parents=True, exist_ok=True)
+    folder = take_over(root, task.job.id, held.number)
     failed = sum(there.partition(".")[0] == task.job.id for there in store.names(FAILURES))
     broken = failed >= _ATTEMPT_FROM_SCRATCH
     if folder.exists() and not broken:
@@ -158,17 +186,16 @@ def _folder(store: Store, task: Task) -> Path:
             broken = any(folder.iterdir())
     if broken and folder.exists():
         if store.local:
-            store.set_aside(name)
+            store.set_aside(f"{JOBS}/{folder.name}")
         else:
             shutil.rmtree(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def _train(task: Task, folder: Path, teacher: Path | None, held: Held) -> bool:
     config = config_of(task.study, task.job, teacher, checkpoint_every=task.checkpoint_every)
     if task.study.limits.processes_per_run > 1:
-        return _under_torchrun(task, config, folder)
+        return _under_torchrun(task, config, folder, held)
     from distlaw.train.loop import run
     from distlaw.train.process import one_thread_on_cpu
 
@@ -181,7 +208,7 @@ def _train(task: Task, folder: Path, teacher: Path | None, held: Held) -> bool:
     ).finished
 
 
-def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN401
+def _under_torchrun(task: Task, config: Any, folder: Path, held: Held) -> bool:  # noqa: ANN401
     """A run of several processes is the command that a person would give."""
     from distlaw.train.config import write_config
 
@@ -202,7 +229,7 @@ def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN
 
     before = signal.signal(signal.SIGTERM, leave) if _main_thread() else None
     try:
-        _, errors = process.communicate()
+        errors = _ended(process, held)
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
@@ -214,6 +241,25 @@ def _under_torchrun(task: Task, config: Any, folder: Path) -> bool:  # noqa: ANN
         said = [line for line in errors.splitlines() if line.startswith("distlaw: error: ")]
         raise ValueError(said[0].removeprefix("distlaw: error: ") if said else errors[-500:])
     return (folder / RECORD).exists()
+
+
+def _ended(process: subprocess.Popen[str], held: Held) -> str:
+    """Wait for a process, and give what it says on standard error.
+
+    Raises:
+        Lost: The job is another's: the process is asked to end.
+    """
+    while True:
+        try:
+            return process.communicate(timeout=_LOOK)[1]
+        except subprocess.TimeoutExpired:
+            try:
+                held.say()
+            except Lost:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=_GRACE)
+                raise
 
 
 def _end_with_parent() -> None:
@@ -230,14 +276,16 @@ def _main_thread() -> bool:
 
 
 def _publish(store: Store, task: Task, folder: Path) -> None:
-    """Copy records to where everybody looks, last of all: a run that has one is done."""
-    if store.local is None:
+    """Give the run directory its last name, and copy records to where everybody looks: a run that has one is done."""
+    job = task.job
+    if store.local:
+        folder = folder.rename(store.local / JOBS / job.id)
+    else:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        store.upload(folder, f"{JOBS}/{task.job.id}")
-    alone = len(task.job.runs) == 1
-    for run in task.job.runs:
-        record = read_run_record((folder if alone else folder / "students" / run.id) / RECORD)
-        write_record(store, run, record | {"job": task.job.id, "teacher": run.teacher and run.teacher.id})
+        store.upload(folder, f"{JOBS}/{job.id}")
+    for run in job.runs:
+        record = read_run_record((folder if len(job.runs) == 1 else folder / "students" / run.id) / RECORD)
+        write_record(store, run, record | {"job": job.id, "teacher": run.teacher and run.teacher.id})
     shutil.rmtree(folder / "checkpoints" if store.local else folder, ignore_errors=True)
 
 
