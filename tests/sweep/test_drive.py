@@ -118,7 +118,7 @@ def test_two_drivers_share_a_study_and_no_job_is_done_twice(tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join()
     done = executors[0].order + executors[1].order
     assert sorted(done) == sorted(job.id for job in jobs_of(study, study.runs))
 

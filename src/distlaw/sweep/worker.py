@@ -160,6 +160,7 @@ def _require_sound(folder: Path, record: dict[str, Any]) -> None:
     from distlaw.train.model_folder import hashes
     from distlaw.train.teacher import EXPORT
 
+    read_run_record(folder / RECORD)  # who learns from it reads this one
     try:
         now = hashes(folder / EXPORT)
     except OSError as error:
