@@ -12,7 +12,7 @@ import pytest
 
 from distlaw.costs import PAPER_FAMILY, SCENARIOS
 from distlaw.laws import DEFAULT_LAW, optimal_teacher_loss, published
-from distlaw.plan import budget_grid, compute_crossovers, token_crossover
+from distlaw.plan import PAPER_BOUNDS, budget_grid, compute_crossovers, token_crossover
 
 SIZES = np.array([3e8, 1e9, 3e9, 1e10])
 COMPUTE = np.geomspace(1e20, 1e26, 13)
@@ -25,7 +25,7 @@ def named_law(request, law):
 
 @pytest.fixture
 def grid(named_law):
-    return named_law[0], budget_grid(named_law[1], SIZES, COMPUTE)
+    return named_law[0], budget_grid(named_law[1], SIZES, COMPUTE, bounds=PAPER_BOUNDS)
 
 
 def test_finding_1_supervised_wins_in_the_end(grid):
@@ -36,7 +36,7 @@ def test_finding_1_supervised_wins_in_the_end(grid):
 
 def test_finding_1_the_crossing_grows_with_the_student(named_law):
     name, law = named_law
-    paid = compute_crossovers(law, SIZES, [SCENARIOS["teacher-inference"]])["teacher-inference"]
+    paid = compute_crossovers(law, SIZES, [SCENARIOS["teacher-inference"]], bounds=PAPER_BOUNDS)["teacher-inference"]
     assert paid.status == ("crosses",) * 4
     assert (np.diff(paid.at[1:]) > 0).all()  # 1B, 3B, 10B
     # Exception: 300M crosses later than 1B, by less than a factor of two in compute.
@@ -45,7 +45,7 @@ def test_finding_1_the_crossing_grows_with_the_student(named_law):
 
 
 def test_finding_1_also_in_tokens(named_law):
-    assert token_crossover(named_law[1], SIZES).status == ("crosses",) * 4
+    assert token_crossover(named_law[1], SIZES, bounds=PAPER_BOUNDS).status == ("crosses",) * 4
 
 
 def test_finding_2_a_teacher_trained_for_one_student_does_not_pay(grid):
@@ -138,12 +138,14 @@ def test_finding_5_allocation(grid):
 def test_the_default_law():
     """Findings 1 to 5 under the default law, which was not tuned to them; the 300M student is the exception."""
     law = published(DEFAULT_LAW).law
-    found = budget_grid(law, SIZES, COMPUTE)
+    found = budget_grid(law, SIZES, COMPUTE, bounds=PAPER_BOUNDS)
     leads = {scenario: found.lead(scenario) for scenario in SCENARIOS}
     for lead in leads.values():
         assert (lead[1:, -1] < 0).all()  # 1
         assert 0.003 < lead[0, -1] < 0.004  # the exception: less than the law can tell
-    paid = compute_crossovers(law, SIZES[1:], [SCENARIOS["teacher-inference"]])["teacher-inference"]
+    paid = compute_crossovers(law, SIZES[1:], [SCENARIOS["teacher-inference"]], bounds=PAPER_BOUNDS)[
+        "teacher-inference"
+    ]
     np.testing.assert_allclose(paid.at, [5.36e21, 1.585e22, 1.464e23], rtol=0.01)
     for scenario in ("teacher-pretraining", "teacher-pretraining-and-inference"):  # 2
         assert (leads[scenario][1:] < 0).all()

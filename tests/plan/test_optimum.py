@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distlaw.costs import PAPER_FAMILY, SCENARIOS, CostModel
-from distlaw.plan import Bounds, distilled_optimum, supervised_optimum
+from distlaw.plan import PAPER_BOUNDS, Bounds, distilled_optimum, supervised_optimum
 
 F = PAPER_FAMILY.forward_flops
 
@@ -143,7 +143,9 @@ def test_target_out_of_reach_is_not_feasible_and_just_within_is(law):
 
 def test_tokens_as_the_budget_take_the_best_teacher_and_make_it_cheaply(law):
     shares = np.array([(s.teacher_logits, s.teacher_pretraining) for s in SCENARIOS.values()]).T
-    best = distilled_optimum(law, 1e9, teacher_logits=shares[0], teacher_pretraining=shares[1], student_tokens=2e11)
+    best = distilled_optimum(
+        law, 1e9, teacher_logits=shares[0], teacher_pretraining=shares[1], student_tokens=2e11, bounds=PAPER_BOUNDS
+    )
     np.testing.assert_allclose(best.student_tokens, 2e11)
     np.testing.assert_allclose(best.teacher_loss, law.optimal_teacher_loss(1e9, 2e11), rtol=1e-4)
     np.testing.assert_allclose(best.student_loss, best.student_loss[0], atol=1e-9)

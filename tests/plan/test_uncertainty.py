@@ -5,8 +5,8 @@ import pytest
 
 from distlaw.costs import SCENARIOS
 from distlaw.laws import PeakedTokensLaw, map_coefficients
-from distlaw.plan import SUPERVISED, Problem, confidence_sentences, plan_uncertainty, solve
-from distlaw.plan.verdict import distilling_wins
+from distlaw.plan import SUPERVISED, Problem, plan_uncertainty, solve
+from distlaw.plan.comparison import distilling_wins
 from distlaw.plan.worth import token_worth
 
 PROBLEMS = [
@@ -60,10 +60,3 @@ def test_resamples_that_cannot_reach_the_target_do_not_win_and_are_left_out(draw
     assert np.isfinite(found["best-case"].student_tokens).all()
     with pytest.raises(ValueError, match="no resample of the law can do this problem"):
         plan_uncertainty(draws, Problem(student_params=1e9, target_loss=0.5))
-
-
-def test_in_words(draws):
-    share, worth = confidence_sentences(plan_uncertainty(draws, PROBLEMS[0]))
-    assert "best-case 100%" in share
-    assert worth.startswith("90 % interval of what a distilled token is worth")
-    assert confidence_sentences({}) == []

@@ -4,15 +4,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from distlaw.costs import PAPER_FAMILY, Architecture, CostModel, Family, Machine, accelerator, read_architecture
-from distlaw.fit.lawfile import FittedLaw, find_law
+from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
+from distlaw.plan.problem import MOST_TEACHER_TOKENS
 from distlaw.runs import Runs, one_line, parse_quantity, read_runs
 
 # The help lists the options that commands share in this order, after a command's own.
@@ -28,7 +29,6 @@ _GROUPS = {
         )
     )
 }
-_DRAWS = 200  # resamples that a plan is made under: a fraction of a second, and a probability to within 0.03
 
 
 @dataclass(frozen=True)
@@ -220,14 +220,14 @@ class Limits:
         max_student_tokens: Most student tokens.
         min_teacher_params: Smallest teacher.
         max_teacher_params: Largest teacher.
-        max_teacher_tokens: Most teacher tokens.
+        max_teacher_tokens: Most teacher tokens; no open teacher is known to have seen more than 20T.
         unique_tokens: How much unique text there is: caps student and teacher tokens (each may use all of it).
     """
 
     max_student_tokens: Quantity = 1e17
     min_teacher_params: Quantity = 1e6
     max_teacher_params: Quantity = 1e17
-    max_teacher_tokens: Quantity = 1e17
+    max_teacher_tokens: Quantity = MOST_TEACHER_TOKENS
     unique_tokens: Quantity | None = None
 
     def bounds(self) -> Bounds:
@@ -263,6 +263,9 @@ class Sharing:
     serving_tokens: ZeroOrQuantity = 0.0
 
 
+ScenarioName = Literal["best-case", "teacher-inference", "teacher-pretraining", "teacher-pretraining-and-inference"]
+
+
 @Parameter(name="*", group=_GROUPS["Model family"])
 @dataclass(frozen=True, kw_only=True)
 class FamilyOptions:
@@ -294,12 +297,6 @@ def planning_law(name: str) -> tuple[PublishedLaw, StudentLaw]:
             f" {DEFAULT_LAW}"
         )
     return found, found.law
-
-
-def student_draws(found: PublishedLaw) -> StudentLaw | None:
-    """Resamples of a law's fit to plan under, as one law; None where there are none."""
-    draws = found.thinned(_DRAWS) if isinstance(found, FittedLaw) else None
-    return None if isinstance(draws, SupervisedLaw) else draws
 
 
 def make_problem(

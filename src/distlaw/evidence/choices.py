@@ -15,7 +15,7 @@ from distlaw.evidence.prices import Prices
 from distlaw.fit import NOT_CONVERGED, FitSpec, fit_law
 from distlaw.laws import StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem, Teacher, rank_teachers
-from distlaw.plan.teachers import NO_TEACHER
+from distlaw.plan.ranking import NO_TEACHER
 from distlaw.runs import Runs
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
 from distlaw.fit.result import NOT_CONVERGED, FitResult
-from distlaw.laws import PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
+from distlaw.laws import SUPERVISED_ERROR, PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
 from distlaw.runs import one_line, written_whole
 from distlaw.runs.checksum import sealed_text, unsealed
 from distlaw.runs.quantity import MOST
@@ -158,11 +158,32 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
             draws=None if not count else spread.law(draws, None if joint else supervised),
             count=count,
             noise=_number("residual_std", content["residual_std"], 0.0, MOST_LOSS),
+            resolution=_resolution(content, law, fitted, joint=joint),
         )
     except KeyError as error:
         raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing or unknown") from None
     except (TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
         raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)}") from None
+
+
+def _resolution(
+    content: Mapping[str, Any], law: Law, fitted: Mapping[str, tuple[float, float]], *, joint: bool
+) -> float:
+    """Nats that a fitted law can tell: its mean error on runs it was not fitted on, or else on its own.
+
+    A distillation law that rests on a supervised law taken as exact can tell no less than that one's own error, which
+    moves the lead of one over the other as a whole.
+    """
+    errors = [content.get(part) or {} for part in ("train", "holdout")]
+    errors[1] = errors[1].get("accuracy") or {}
+    relative = max(_number("mean_abs_rel_error", one.get("mean_abs_rel_error", 0.0), 0.0, MOST) for one in errors)
+    if not isinstance(law, SupervisedLaw) and not joint:
+        relative = max(relative, SUPERVISED_ERROR)
+    if not {"student_params", "student_tokens"} <= fitted.keys():
+        return 0.0
+    under = law if isinstance(law, SupervisedLaw) else law.supervised
+    middle = (math.sqrt(low * high) for low, high in (fitted["student_params"], fitted["student_tokens"]))
+    return relative * float(under.loss(*middle))
 
 
 def _number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:

@@ -5,11 +5,12 @@ from distlaw.laws.distillation import DistillationLaw
 from distlaw.laws.effective_tokens import EffectiveTokensLaw, PeakedTokensLaw, TokenWorthLaw
 from distlaw.laws.exponential import ExponentialLaw
 from distlaw.laws.many import laws_in, map_coefficients
-from distlaw.laws.published import DEFAULT_LAW, PublishedLaw, published, published_names
+from distlaw.laws.published import DEFAULT_LAW, SUPERVISED_ERROR, PublishedLaw, published, published_names
 from distlaw.laws.supervised import SupervisedLaw
 
 __all__ = [
     "DEFAULT_LAW",
+    "SUPERVISED_ERROR",
     "DistillationLaw",
     "EffectiveTokensLaw",
     "ExponentialLaw",

@@ -1,6 +1,6 @@
 """The supervised scaling law: loss of a model trained on data alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,6 +121,16 @@ class SupervisedLaw:
             D: Training tokens, > 0.
         """
         return self._inverse(L, self._log_data_term(D), np.log(self.A), self.alpha)
+
+    def scaled(self, factor: Coefficient) -> "SupervisedLaw":
+        """The law whose every loss is `factor` times this one's: the same exponents, E, A and B changed.
+
+        >>> law = SupervisedLaw(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
+        >>> round(float(law.scaled(1.01).loss(70e9, 1.4e12) / law.loss(70e9, 1.4e12)), 6)
+        1.01
+        """
+        inner = factor ** (1 / self.gamma)
+        return replace(self, E=self.E * factor, A=self.A * inner, B=self.B * inner)
 
     @property
     def compute_optimal_exponents(self) -> tuple[Coefficient, Coefficient]:

@@ -1,4 +1,4 @@
-"""Where supervised training overtakes distillation, and what distillation is worth before that (figures 33 and 34)."""
+"""Where the lead passes between distillation and supervised training, and what distilling saves (figures 33 and 34)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,31 +10,157 @@ from distlaw.costs import CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.problem import Bounds
+from distlaw.plan.sign_changes import Span, sign_changes, spans_above
 
 Array = NDArray[np.float64]
 
 CROSSES, NEVER_AHEAD, ALWAYS_AHEAD = "crosses", "distillation never ahead", "distillation ahead throughout"
+TAKES_LEAD, LOSES_LEAD = "distillation takes the lead", "supervised training takes the lead"
+
+_NO_LEAD = 1e-9  # nats; the rounding of two optima is below it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """One change of the lead, going up in compute (or in tokens).
+
+    Attributes:
+        at: FLOPs or tokens.
+        direction: `distillation takes the lead` or `supervised training takes the lead`.
+        student_loss: L_S there, nats per token.
+        student_tokens: D of the supervised student there.
+        distilled_tokens: D_S of the distilled student there.
+        teacher_params: N_T of its best teacher; None where any teacher of the best loss will do.
+        teacher_tokens: D_T of that teacher.
+        teacher_loss: L_T of that teacher.
+    """
+
+    at: float
+    direction: str
+    student_loss: float
+    student_tokens: float
+    distilled_tokens: float
+    teacher_params: float | None
+    teacher_tokens: float | None
+    teacher_loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """Where distillation is ahead of supervised training, for one student and one scenario.
+
+    Attributes:
+        student_params: N_S.
+        searched: Lowest and highest compute (or tokens) that was searched and can be paid for.
+        crossings: Every change of the lead, in order.
+        ahead: Spans in which distillation is ahead.
+        clearly_ahead: Spans in which it is ahead by more than the law's resolution.
+        clearly_behind: Spans in which it is behind by more than that.
+        resolution: That resolution in nats; 0 where none was given, and the clear spans are then the others.
+    """
+
+    student_params: float
+    searched: Span
+    crossings: tuple[Crossing, ...]
+    ahead: tuple[Span, ...]
+    clearly_ahead: tuple[Span, ...]
+    clearly_behind: tuple[Span, ...]
+    resolution: float
+
+    @property
+    def status(self) -> str:
+        """`crosses`, `distillation never ahead` or `distillation ahead throughout`, for the range searched."""
+        if self.crossings:
+            return CROSSES
+        return ALWAYS_AHEAD if self.ahead else NEVER_AHEAD
+
+    @property
+    def last_lost(self) -> Crossing | None:
+        """The last crossing at which supervised training takes the lead; None where it never does."""
+        return next((one for one in reversed(self.crossings) if one.direction == LOSES_LEAD), None)
+
+    def ahead_words(self, unit: str = "FLOPs") -> str:
+        """Where distillation is ahead, such as `ahead below 5.4e+21 FLOPs`."""
+        return _spans_in_words("ahead", self.ahead, self.searched, unit) if self.ahead else "behind throughout"
+
+    def clear_words(self, unit: str = "FLOPs") -> str:
+        """Where one is ahead by more than the resolution; empty where none was given."""
+        if not self.resolution:
+            return ""
+        clear = [
+            _spans_in_words(f"{word} by more than {self.resolution:.3g} nats", spans, self.searched, unit)
+            for word, spans in (("ahead", self.clearly_ahead), ("behind", self.clearly_behind))
+            if spans
+        ]
+        return "; ".join(clear) or f"nowhere by more than {self.resolution:.3g} nats: too close to call"
+
+    def words(self, unit: str = "FLOPs") -> str:
+        """The whole range in words."""
+        clear = self.clear_words(unit)
+        return self.ahead_words(unit) + (f" ({clear})" if clear else "")
+
+
+def _spans_in_words(what: str, spans: Sequence[Span], searched: Span, unit: str) -> str:
+    parts = []
+    for low, high in spans:
+        from_start, to_end = low <= searched[0], high >= searched[1]
+        if from_start and to_end:
+            return f"{what} throughout"
+        if from_start:
+            parts.append(f"below {high:.2e} {unit}")
+        elif to_end:
+            parts.append(f"above {low:.2e} {unit}")
+        else:
+            parts.append(f"from {low:.2e} to {high:.2e} {unit}")
+    return f"{what} {' and '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crossover:
-    """The last point at which distillation stops being ahead, for each student size.
+    """Leads of several student sizes, and the last point at which distillation stops being ahead.
 
     Attributes:
         student_params: N_S, shape (n,).
-        at: Compute in FLOPs, or tokens, at the crossing, shape (n,); NaN where there is none.
+        leads: For each size where distillation is ahead and every crossing.
+        at: Compute in FLOPs, or tokens, from which supervised training stays ahead, shape (n,); NaN where there is no
+            such point.
         status: `crosses`, `distillation never ahead` or `distillation ahead throughout`, for the range searched.
-        student_loss: L_S there, nats per token, shape (n,).
+        student_loss: L_S at `at`, nats per token, shape (n,).
         student_tokens: D_S of the supervised student there, shape (n,).
         distilled_tokens: D_S of the distilled student there, shape (n,).
     """
 
     student_params: Array
-    at: Array
-    status: tuple[str, ...]
-    student_loss: Array
-    student_tokens: Array
-    distilled_tokens: Array
+    leads: tuple[Lead, ...]
+
+    @property
+    def at(self) -> Array:
+        """See above."""
+        return self._last("at")
+
+    @property
+    def status(self) -> tuple[str, ...]:
+        """See above."""
+        return tuple(lead.status for lead in self.leads)
+
+    @property
+    def student_loss(self) -> Array:
+        """See above."""
+        return self._last("student_loss")
+
+    @property
+    def student_tokens(self) -> Array:
+        """See above."""
+        return self._last("student_tokens")
+
+    @property
+    def distilled_tokens(self) -> Array:
+        """See above."""
+        return self._last("distilled_tokens")
+
+    def _last(self, name: str) -> Array:
+        lost = [lead.last_lost for lead in self.leads]
+        return np.array([np.nan if one is None else getattr(one, name) for one in lost], dtype=np.float64)
 
 
 def compute_crossovers(
@@ -44,10 +170,11 @@ def compute_crossovers(
     *,
     compute_range: tuple[float, float] = (1e17, 1e30),
     margin: float = 0.0,
+    resolution: float = 0.0,
     bounds: Bounds | None = None,
     costs: CostModel | None = None,
 ) -> dict[str, Crossover]:
-    """Compute from which supervised training is at least as good as distillation, by scenario.
+    """Where distillation is ahead of supervised training over compute, by scenario.
 
     Both get the same total compute, each at its own optimum.
 
@@ -57,6 +184,7 @@ def compute_crossovers(
         scenarios: What distillation is charged with.
         compute_range: FLOPs searched.
         margin: Nats by which distillation must be ahead to count as ahead.
+        resolution: Nats that the law can tell; spans with a larger lead are given as clear ones.
         bounds: Bounds of the search.
         costs: What a token costs.
 
@@ -64,49 +192,35 @@ def compute_crossovers(
     >>> from distlaw.laws import published
     >>> law = published("busbridge2025").law
     >>> found = compute_crossovers(law, 1e9, [SCENARIOS["teacher-inference"]])["teacher-inference"]
-    >>> f"{found.status[0]} at {found.at[0]:.2e} FLOPs"
-    'crosses at 3.66e+21 FLOPs'
+    >>> found.leads[0].words()
+    'ahead below 2.95e+21 FLOPs'
     """
     sizes = np.atleast_1d(np.asarray(N_S, dtype=np.float64))
     # One row for each pair of scenario and size, so that all of them are searched together.
-    n = np.tile(sizes, len(scenarios))[:, None]
+    n = np.tile(sizes, len(scenarios))
     logits, pretraining = (
-        np.repeat([getattr(scenario, share) for scenario in scenarios], sizes.size)[:, None]
+        np.repeat([getattr(scenario, share) for scenario in scenarios], sizes.size)
         for share in ("teacher_logits", "teacher_pretraining")
     )
 
-    def both(log_compute: Array) -> tuple[Optimum, Optimum]:
-        compute = np.exp(log_compute)
-        return supervised_optimum(law.supervised, n, compute=compute, bounds=bounds, costs=costs), distilled_optimum(
+    def both(rows: NDArray[np.intp], log_compute: Array) -> tuple[Optimum, Optimum]:
+        compute, size = np.exp(log_compute), n[rows, None]
+        supervised = supervised_optimum(law.supervised, size, compute=compute, bounds=bounds, costs=costs)
+        return supervised, distilled_optimum(
             law,
-            n,
-            teacher_logits=logits,
-            teacher_pretraining=pretraining,
+            size,
+            teacher_logits=logits[rows, None],
+            teacher_pretraining=pretraining[rows, None],
             compute=compute,
             bounds=bounds,
             costs=costs,
         )
 
-    def lead(log_compute: Array) -> Array:
-        supervised, distilled = both(log_compute)
-        # Where distilling is not feasible it is not ahead, and where nothing is, neither is.
-        return np.nan_to_num(supervised.student_loss - distilled.student_loss - margin, nan=-1.0)
-
-    at, status = _last_lead(lead, n.size, compute_range)
-    supervised, distilled = both(np.log(np.where(np.isnan(at), compute_range[0], at))[:, None])
-    exists = np.where(np.isnan(at), np.nan, 1.0)
-    found = {}
-    for i, scenario in enumerate(scenarios):
-        rows = slice(i * sizes.size, (i + 1) * sizes.size)
-        found[scenario.name] = Crossover(
-            student_params=sizes,
-            at=at[rows],
-            status=status[rows],
-            student_loss=(exists * supervised.student_loss[:, 0])[rows],
-            student_tokens=(exists * supervised.student_tokens[:, 0])[rows],
-            distilled_tokens=(exists * distilled.student_tokens[:, 0])[rows],
-        )
-    return found
+    leads = _leads(both, n, compute_range, margin=margin, resolution=resolution)
+    return {
+        scenario.name: Crossover(student_params=sizes, leads=leads[i * sizes.size : (i + 1) * sizes.size])
+        for i, scenario in enumerate(scenarios)
+    }
 
 
 def token_crossover(
@@ -115,42 +229,97 @@ def token_crossover(
     *,
     token_range: tuple[float, float] = (1e6, 1e17),
     margin: float = 0.0,
+    resolution: float = 0.0,
     bounds: Bounds | None = None,
 ) -> Crossover:
-    """Tokens from which supervised training is at least as good as distillation from the best teacher.
+    """Where distillation from the best teacher is ahead of supervised training on the same tokens.
 
-    Both see the same number of tokens and compute is free, so the scenario does not matter.
+    Compute is free, so the scenario does not matter.
 
     Args:
         law: Distillation law.
         N_S: Student sizes, shape (n,) or a number.
         token_range: Tokens searched.
         margin: Nats by which distillation must be ahead to count as ahead.
+        resolution: Nats that the law can tell; spans with a larger lead are given as clear ones.
         bounds: Bounds of the teacher.
     """
-    bounds = bounds or Bounds()
     sizes = np.atleast_1d(np.asarray(N_S, dtype=np.float64))
 
-    def lead(log_tokens: Array) -> Array:
-        tokens = np.exp(log_tokens)
-        distilled = distilled_optimum(
-            law,
-            sizes[:, None],
-            teacher_logits=0.0,
-            teacher_pretraining=0.0,
-            student_tokens=tokens,
-            bounds=bounds,
+    def both(rows: NDArray[np.intp], log_tokens: Array) -> tuple[Optimum, Optimum]:
+        tokens, size = np.exp(log_tokens), sizes[rows, None]
+        return supervised_optimum(law.supervised, size, student_tokens=tokens, bounds=bounds), distilled_optimum(
+            law, size, teacher_logits=0.0, teacher_pretraining=0.0, student_tokens=tokens, bounds=bounds
         )
-        return law.supervised.loss(sizes[:, None], tokens) - distilled.student_loss - margin
 
-    at, status = _last_lead(lead, sizes.size, token_range)
-    return Crossover(
-        student_params=sizes,
-        at=at,
-        status=status,
-        student_loss=law.supervised.loss(sizes, np.where(np.isnan(at), 1.0, at)) + 0 * at,
-        student_tokens=at,
-        distilled_tokens=at,
+    return Crossover(student_params=sizes, leads=_leads(both, sizes, token_range, margin=margin, resolution=resolution))
+
+
+def _leads(
+    both: Callable[[NDArray[np.intp], Array], tuple[Optimum, Optimum]],
+    sizes: Array,
+    limits: tuple[float, float],
+    *,
+    margin: float,
+    resolution: float,
+) -> tuple[Lead, ...]:
+    """Leads of each row of a batch of problems; `both` solves rows (m,) at log budgets (m, k)."""
+
+    def lead(rows: NDArray[np.intp], x: Array) -> Array:
+        supervised, distilled = both(rows, x)
+        # Where distilling alone is not feasible it is behind; where nothing is, nobody is ahead.
+        behind = np.where(supervised.feasible, -1.0, np.nan)
+        return np.where(distilled.feasible, supervised.student_loss - distilled.student_loss - margin, behind)
+
+    logs = (float(np.log(limits[0])), float(np.log(limits[1])))
+    levels = [_NO_LEAD] + ([resolution, -resolution] if resolution else [])
+    changes = sign_changes(lead, sizes.size, logs, levels)
+    found = []
+    for row, size in enumerate(sizes):
+        zero = changes[0][row]
+        start = float(np.exp(zero.low))
+        clear = (zero, zero) if not resolution else (changes[1][row], changes[2][row])
+        found.append(
+            Lead(
+                student_params=float(size),
+                searched=(start, limits[1]),
+                crossings=_crossings(both, row, zero.at, zero.rises),
+                ahead=spans_above(zero, limits[1]),
+                clearly_ahead=spans_above(clear[0], limits[1]),
+                clearly_behind=spans_above(clear[1].negated, limits[1]),
+                resolution=resolution,
+            )
+        )
+    return tuple(found)
+
+
+def _crossings(
+    both: Callable[[NDArray[np.intp], Array], tuple[Optimum, Optimum]], row: int, at: Array, rises: NDArray[np.bool_]
+) -> tuple[Crossing, ...]:
+    if not at.size:
+        return ()
+    supervised, distilled = both(np.array([row]), at[None, :])
+
+    def number(values: Array, i: int) -> float | None:
+        value = float(np.broadcast_to(values, (1, at.size))[0, i])
+        return value if np.isfinite(value) else None
+
+    def required(values: Array, i: int) -> float:
+        value = number(values, i)
+        return float("nan") if value is None else value
+
+    return tuple(
+        Crossing(
+            at=float(np.exp(x)),
+            direction=TAKES_LEAD if rises[i] else LOSES_LEAD,
+            student_loss=required(supervised.student_loss, i),
+            student_tokens=required(supervised.student_tokens, i),
+            distilled_tokens=required(distilled.student_tokens, i),
+            teacher_params=number(distilled.teacher_params, i),
+            teacher_tokens=number(distilled.teacher_tokens, i),
+            teacher_loss=number(distilled.teacher_loss, i),
+        )
+        for i, x in enumerate(at)
     )
 
 
@@ -209,51 +378,3 @@ def ratios_to_supervised(
         data=ratio(distilled.student_tokens, supervised.student_tokens),
         compute=ratio(distilled.flops.total, supervised.flops.total),
     )
-
-
-def _last_lead(
-    lead: Callable[[Array], Array], count: int, limits: tuple[float, float]
-) -> tuple[Array, tuple[str, ...]]:
-    """Last x at which `lead` turns from positive to not positive.
-
-    Args:
-        lead: Maps log x of shape (count, k) or (1, k) to leads of shape (count, k).
-        count: Problems.
-        limits: Range of x.
-
-    Returns:
-        x, NaN where there is no such point, and what was found instead.
-    """
-    grid = np.linspace(np.log(limits[0]), np.log(limits[1]), 64)
-    leads = lead(grid[None, :])
-    ahead = leads > 0
-    last = np.where(ahead.any(axis=1), ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1), -1)
-    status = tuple(NEVER_AHEAD if index < 0 else ALWAYS_AHEAD if index == grid.size - 1 else CROSSES for index in last)
-    crosses = (last >= 0) & (last < grid.size - 1)
-    assert leads.shape == (count, grid.size)
-    pair = np.where(crosses, last, 0)[:, None] + np.arange(2)
-    ends = np.where(crosses[:, None], grid[pair], grid[0])
-    values = np.take_along_axis(leads, pair, axis=1)
-    while (ends[:, 1] - ends[:, 0]).max() > 1e-6 * (grid[1] - grid[0]):
-        points = _within(ends, values)
-        values = np.concatenate([values[:, :1], lead(points[:, 1:-1]), values[:, 1:]], axis=1)
-        ahead = values > 0
-        ahead[:, 0], ahead[:, -1] = True, False
-        pair = (ahead.shape[1] - 1 - np.argmax(ahead[:, ::-1], axis=1))[:, None] + np.arange(2)
-        ends, values = (np.take_along_axis(a, pair, axis=1) for a in (points, values))
-    high = ends[:, 1]
-    return np.where(crosses, np.exp(high), np.nan), status
-
-
-def _within(ends: Array, values: Array) -> Array:
-    """Points in brackets of shape (n, 2), ends among them, in order, shape (n, 14).
-
-    Eighths, and close around where the secant meets zero: three rounds are enough where the lead is smooth, seven where
-    it is not.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):  # brackets of no width
-        root = values[:, :1] / (values[:, :1] - values[:, 1:])
-    near = np.nan_to_num(root, nan=0.5) + np.array([-1e-2, -1e-4, 0, 1e-4, 1e-2])
-    eighths = np.broadcast_to(np.linspace(0, 1, 9), (len(ends), 9))
-    shares = np.sort(np.clip(np.concatenate([near, eighths], axis=1), 0, 1), axis=1)
-    return ends[:, :1] + np.diff(ends, axis=1) * shares

@@ -6,6 +6,9 @@ import numpy as np
 
 from distlaw.costs import SCENARIOS, CostModel, Scenario
 
+MOST_TEACHER_TOKENS = 2e13
+"""More than any open teacher is known to have been trained on."""
+
 _WORST_LOSS = 12.0  # of any vocabulary in use
 
 
@@ -21,9 +24,11 @@ def require_quantity(value: float, name: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Least and most of what the planner may choose; the defaults are the paper's.
+    """Least and most of what the planner may choose.
 
-    A cap on student or teacher tokens says how much unique text there is: the laws hold for text that is not repeated.
+    The defaults are the paper's, but for the teacher's tokens: the paper allows 1e17, and no teacher has seen more than
+    about 20T. A cap on student or teacher tokens says how much unique text there is: the laws hold for text that is not
+    repeated.
 
     Attributes:
         student_tokens: D_S.
@@ -33,7 +38,7 @@ class Bounds:
 
     student_tokens: tuple[float, float] = (1e6, 1e17)
     teacher_params: tuple[float, float] = (1e6, 1e17)
-    teacher_tokens: tuple[float, float] = (1e6, 1e17)
+    teacher_tokens: tuple[float, float] = (1e6, MOST_TEACHER_TOKENS)
 
     def __post_init__(self) -> None:
         for name in ("student_tokens", "teacher_params", "teacher_tokens"):
@@ -42,6 +47,10 @@ class Bounds:
             require_quantity(high, f"most {name}")
             if low > high:
                 raise ValueError(f"{name}: the least, {low:g}, is above the most, {high:g}")
+
+
+PAPER_BOUNDS = Bounds(teacher_tokens=(1e6, 1e17))
+"""The paper's: N_T, D_S and D_T from 1e6 to 1e17."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from distlaw.costs import read_architecture
-from distlaw.plan.teachers import Teacher, loss_from_bits_per_byte
+from distlaw.plan.teachers import FROM_BITS, MEASURED, Teacher, loss_from_bits_per_byte
 from distlaw.runs import Column, one_line, parse_quantity, read_table
 
 
@@ -13,12 +13,12 @@ def _params_or_path(text: str) -> str:
     return text
 
 
-def _size(text: str, n_ctx: int = 4096) -> tuple[float, float | None]:
-    """(N, exact forward FLOPs per token or None) of a number or of a path to a Hugging Face config."""
+def _size(text: str, n_ctx: int = 4096) -> tuple[float, float | None, float | None]:
+    """(N, exact forward FLOPs per token, vocabulary) of a Hugging Face config, or of a number, which has N alone."""
     if text.endswith(".json") or "/" in text:
         shape = read_architecture(Path(text), n_ctx=n_ctx)
-        return float(shape.n_params), shape.forward_flops
-    return parse_quantity(text), None
+        return float(shape.n_params), shape.forward_flops, float(shape.n_vocab)
+    return parse_quantity(text), None, None
 
 
 TEACHER_COLUMNS = (
@@ -33,6 +33,8 @@ TEACHER_COLUMNS = (
     Column(name="tokens", aliases=("teacher_tokens", "d_teacher", "D_T", "D", "n_tokens")),
     Column(name="flops_per_token", aliases=("forward_flops",)),
     Column(name="bits_per_byte", aliases=("bpb",)),
+    Column(name="loss_error", aliases=("loss_std", "loss_se")),
+    Column(name="vocabulary", aliases=("vocab_size", "n_vocab")),
 )
 
 
@@ -51,38 +53,42 @@ def read_teachers(path: Path, *, bytes_per_token: float | None = None, n_ctx: in
         ValueError: The table is bad; names row and column.
     """
     table = read_table(path, TEACHER_COLUMNS)
-    numbers = {name: table.numbers(name) for name in ("loss", "tokens", "flops_per_token", "bits_per_byte")}
+    columns = {column.name: table.numbers(column.name) for column in TEACHER_COLUMNS[2:]}
     teachers = []
-    for i, (name, params_text) in enumerate(zip(table.text("name"), table.text("params"), strict=True)):
+    for i, (name, params) in enumerate(zip(table.text("name"), table.text("params"), strict=True)):
         assert name is not None
-        assert params_text is not None
-        given = {key: float(values[i]) for key, values in numbers.items() if values[i] == values[i]}
-        params, forward_flops = _size(params_text, n_ctx)
-        loss, loss_from = given.get("loss"), "measured"
-        if "bits_per_byte" in given:
-            if loss is not None:
-                raise ValueError(f"{one_line(path)}: row {i + 1}: give loss or bits_per_byte, not both")
-            if bytes_per_token is None:
-                raise ValueError(
-                    f"{one_line(path)}: row {i + 1}, column bits_per_byte: needs --bytes-per-token, the mean"
-                    " bytes per token of the law's tokenizer on the law's data"
-                )
-            loss, loss_from = (
-                loss_from_bits_per_byte(given["bits_per_byte"], bytes_per_token),
-                "from bits per byte",
-            )
-        if loss is None and "tokens" not in given:
-            raise ValueError(
-                f"{one_line(path)}: row {i + 1}: give loss, bits_per_byte or tokens for teacher '{one_line(name, 60)}'"
-            )
-        teachers.append(
-            Teacher(
-                name=name,
-                params=params,
-                loss=loss,
-                tokens=given.get("tokens"),
-                forward_flops=given.get("flops_per_token", forward_flops),
-                loss_from=loss_from,
-            )
-        )
+        assert params is not None
+        given = {key: float(values[i]) for key, values in columns.items() if values[i] == values[i]}
+        try:
+            teachers.append(_teacher(name, params, given, bytes_per_token=bytes_per_token, n_ctx=n_ctx))
+        except ValueError as error:
+            raise ValueError(f"{one_line(path)}: row {i + 1}{error}") from None
     return teachers
+
+
+def _teacher(
+    name: str, params_text: str, given: dict[str, float], *, bytes_per_token: float | None, n_ctx: int
+) -> Teacher:
+    params, forward_flops, vocabulary = _size(params_text, n_ctx)
+    loss, loss_from = given.get("loss"), MEASURED
+    if "bits_per_byte" in given:
+        if loss is not None:
+            raise ValueError(": give loss or bits_per_byte, not both")
+        if bytes_per_token is None:
+            raise ValueError(
+                ", column bits_per_byte: needs --bytes-per-token, the mean bytes per token of the law's tokenizer on the"
+                " law's data"
+            )
+        loss, loss_from = loss_from_bits_per_byte(given["bits_per_byte"], bytes_per_token), FROM_BITS
+    if loss is None and "tokens" not in given:
+        raise ValueError(f": give loss, bits_per_byte or tokens for teacher '{one_line(name, 60)}'")
+    return Teacher(  # whose own refusals name it
+        name=name,
+        params=params,
+        loss=loss,
+        tokens=given.get("tokens"),
+        forward_flops=given.get("flops_per_token", forward_flops),
+        loss_error=given.get("loss_error"),
+        loss_from=loss_from,
+        vocabulary=given.get("vocabulary", vocabulary),
+    )

@@ -1,6 +1,5 @@
-"""How sure a plan is: the same problem under every resample of the law's fit."""
+"""How far a plan's choices would move: the same problem solved again under every resample of the law's fit."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.laws import StudentLaw, laws_in, map_coefficients
+from distlaw.plan.comparison import beats
 from distlaw.plan.optimum import distilled_optimum, supervised_optimum
 from distlaw.plan.options import SUPERVISED
 from distlaw.plan.problem import Problem
-from distlaw.plan.verdict import beats
 from distlaw.plan.worth import worth_of
 
 Interval = tuple[float, float]
@@ -110,24 +109,3 @@ def _ends(values: NDArray[np.float64], level: float) -> Interval:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2], method="nearest")
     return float(low), float(high)
-
-
-def confidence_sentences(spread: Mapping[str, OptionUncertainty]) -> list[str]:
-    """How sure the verdict is, in words; empty without resamples."""
-    rows = [row for row in spread.values() if row.probability is not None]
-    if not rows:
-        return []
-    parts = [f"{row.scenario} {row.probability:.0%}" for row in rows]
-    worth = [
-        f"{row.scenario} {_worth(row.token_worth[0])} to {_worth(row.token_worth[1])}"
-        for row in rows
-        if row.token_worth
-    ]
-    return [
-        f"distilling beats supervised training in this share of the resamples of the fit: {', '.join(parts)}.",
-        f"90 % interval of what a distilled token is worth, in supervised tokens: {', '.join(worth)}.",
-    ]
-
-
-def _worth(kappa: float) -> str:
-    return f"{kappa:.2f}" if np.isfinite(kappa) else "no amount"

@@ -1,17 +1,15 @@
 """A plan in words: what to do, by how much it wins, what that is worth, and what would turn it round."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distlaw.laws import StudentLaw
-from distlaw.plan.crossover import ALWAYS_AHEAD, CROSSES, Crossover, compute_crossovers
-from distlaw.plan.optimum import Optimum, distilled_optimum
-from distlaw.plan.options import SUPERVISED, Option, Plan
-from distlaw.plan.problem import Problem
-from distlaw.plan.worth import token_worth
+from distlaw.plan.comparison import DISTILL, NEGLIGIBLE_NATS, TOO_CLOSE, TRAIN, Comparison, compare, crossovers_of
+from distlaw.plan.confidence import Confidence, confidence_sentences, percent
+from distlaw.plan.crossover import Crossing, Crossover
+from distlaw.plan.options import SUPERVISED, Plan
 from distlaw.runs import format_quantity
 
 SITUATIONS = {
@@ -22,38 +20,6 @@ SITUATIONS = {
 }
 """When each scenario of table 2 is the user's own."""
 
-NEGLIGIBLE_NATS = 0.001  # below what two seeds of one run differ by (0.1 % of a loss of about 2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One distillation scenario against supervised training.
-
-    Attributes:
-        scenario: Which.
-        gain: Nats by which distilling is below supervised training (for a target loss: NaN, both reach it).
-        supervised_compute_ratio: Compute that supervised training of the same student needs for the same loss, over
-            what the option costs. inf: no amount of data gets it there.
-        crossover_compute: FLOPs from which supervised training is at least as good; None where it never or always is.
-        crossover_status: What the search for the crossover found.
-        students_to_flip: Students that must share the teacher's pretraining for distilling to win, if it loses with one
-            and pretraining is charged; None where no number does.
-        token_worth: kappa, the supervised tokens that one distilled token replaces; see `distlaw.plan.worth`.
-        token_cost: What a distilled token costs, in supervised tokens.
-        most_teacher_params: Largest teacher whose logits are worth their cost at this kappa; None where they are free
-            or the teacher's training is charged too.
-    """
-
-    scenario: str
-    gain: float
-    supervised_compute_ratio: float
-    crossover_compute: float | None
-    crossover_status: str
-    students_to_flip: float | None
-    token_worth: float
-    token_cost: float
-    most_teacher_params: float | None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -63,145 +29,200 @@ class Verdict:
         best: Scenario of the best option.
         sentences: The verdict in words, one sentence for each situation, and one that explains them.
         comparisons: The numbers behind them.
+        headlines: By scenario, the answer for a user in that situation: one sentence.
     """
 
     best: str
     sentences: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
+    headlines: Mapping[str, str]
+
+    def __getitem__(self, scenario: str) -> Comparison:
+        return next(one for one in self.comparisons if one.scenario == scenario)
 
 
-def judge(law: StudentLaw, plan: Plan, *, crossovers: Mapping[str, Crossover] | None = None) -> Verdict:
+def judge(
+    law: StudentLaw,
+    plan: Plan,
+    *,
+    crossovers: Mapping[str, Crossover] | None = None,
+    confidence: Mapping[str, Confidence] | None = None,
+    resolution: float = NEGLIGIBLE_NATS,
+    fitted_range: Mapping[str, tuple[float, float]] | None = None,
+) -> Verdict:
     """Compare every scenario of a plan with supervised training and say it in words.
+
+    Distilling or training is advised only where the lead is above the resolution, every law that fits the runs about as
+    well has the same sign, and at least nine in ten of their resamples agree. All else is too close to call.
 
     Args:
         law: The law that the plan was made with.
         plan: The plan.
-        crossovers: What `compute_crossovers` finds for its student, scenarios, bounds and costs, where that is at hand:
-            it takes most of the time, and no budget changes it.
+        crossovers: What `crossovers_of` finds for its student, scenarios, bounds and costs, where that is at hand: it
+            takes most of the time, and no budget changes it.
+        confidence: From `confidence_of`; None judges under the law alone.
+        resolution: Smallest lead in nats that the law can tell.
+        fitted_range: Where the law was fitted, to say which crossings lie outside.
     """
-    problem = plan.problem
+    resolution = max(resolution, NEGLIGIBLE_NATS)
     if crossovers is None:
-        crossovers = crossovers_of(law, problem)
-    baseline = plan[SUPERVISED]
-    comparisons, sentences = [], []
-    for scenario in problem.scenarios:
-        option, crossover = plan[scenario.name], crossovers[scenario.name]
-        gain = float("nan") if problem.target_loss is not None else baseline.student_loss - option.student_loss
-        worth = token_worth(law, problem, option) if option.feasible else None
-        comparison = Comparison(
-            scenario=scenario.name,
-            gain=gain,
-            supervised_compute_ratio=_supervised_compute_ratio(law, plan, option),
-            crossover_compute=float(crossover.at[0]) if crossover.status[0] == CROSSES else None,
-            crossover_status=crossover.status[0],
-            students_to_flip=_students_to_flip(law, plan, option) if scenario.teacher_pretraining else None,
-            token_worth=worth.worth if worth else float("nan"),
-            token_cost=worth.cost if worth else float("nan"),
-            most_teacher_params=worth.most_teacher_params if worth else None,
-        )
-        comparisons.append(comparison)
-        sentences.append(_sentence(plan, option, comparison))
-    sentences += _explanation(comparisons)
-    return Verdict(best=plan.best.scenario, sentences=tuple(sentences), comparisons=tuple(comparisons))
-
-
-def crossovers_of(law: StudentLaw, problem: Problem) -> dict[str, Crossover]:
-    """Crossovers of a problem's student by scenario."""
-    return compute_crossovers(
-        law, problem.student_params, problem.scenarios, bounds=problem.bounds, costs=problem.costs
+        crossovers = crossovers_of(law, plan.problem, resolution=resolution)
+    comparisons = compare(law, plan, crossovers=crossovers, confidence=confidence, resolution=resolution)
+    sentences = [_sentence(plan, one, fitted_range) for one in comparisons]
+    doubtful = [one.scenario for one in comparisons if one.decision == TOO_CLOSE]
+    return Verdict(
+        best=plan.best.scenario,
+        sentences=(*sentences, *_explanation(comparisons), *confidence_sentences(confidence or {}, doubtful)),
+        comparisons=comparisons,
+        headlines={one.scenario: headline(plan, one, (confidence or {}).get(one.scenario)) for one in comparisons},
     )
 
 
-def distilling_wins(plan: Plan, option: Option) -> bool:
-    """Whether an option of a plan beats supervised training."""
-    return bool(beats(plan.problem, option, plan[SUPERVISED]))
-
-
-def beats(problem: Problem, distilled: Option | Optimum, supervised: Option | Optimum) -> NDArray[np.bool_]:
-    """Whether distilling wins by what the problem asks for: loss, or compute for a target; one option or a batch.
-
-    What is not feasible does not win, and loses to anything that is.
-    """
-    if problem.target_loss is not None:
-        better = np.less(distilled.flops.total, supervised.flops.total)
-    else:
-        better = np.less(distilled.student_loss, supervised.student_loss)
-    return distilled.feasible & (np.logical_not(supervised.feasible) | better)
-
-
-def _supervised_compute_ratio(law: StudentLaw, plan: Plan, option: Option) -> float:
-    if not option.feasible:
-        return float("nan")
-    problem = plan.problem
-    loss = option.student_loss if problem.target_loss is None else problem.target_loss
-    tokens = float(law.supervised.tokens_to_reach(loss, problem.student_params))
-    F_S = float(problem.costs.student_flops(problem.student_params))
-    return (3 * F_S * tokens + F_S * problem.costs.serving_tokens) / option.flops.total
-
-
-def _students_to_flip(law: StudentLaw, plan: Plan, option: Option) -> float | None:
-    """Smallest whole K >= K of the problem, up to 10000, with which distilling wins at this budget."""
-    problem = plan.problem
-    compute = problem.compute
-    if compute is None or distilling_wins(plan, option) or not plan[SUPERVISED].feasible:
-        return None
-    scenario = next(s for s in problem.scenarios if s.name == option.scenario)
-
-    def wins(students: np.ndarray) -> np.ndarray:
-        share = problem.students / students
-        best = distilled_optimum(
-            law,
-            problem.student_params,
-            teacher_logits=scenario.teacher_logits * (share if problem.shared_logits else 1.0),
-            teacher_pretraining=scenario.teacher_pretraining * share,
-            compute=compute,
-            bounds=problem.bounds,
-            costs=problem.costs,
-        )
-        return best.student_loss < plan[SUPERVISED].student_loss  # False where not feasible (NaN)
-
-    low, high = problem.students, 1e4
-    if not wins(np.array([high]))[0]:
-        return None
-    while high - low > 1:  # two rounds on a grid of 64 find any whole number up to 10000
-        grid = np.unique(np.round(np.geomspace(low, high, 64)))
-        enough = wins(grid)
-        first = int(np.argmax(enough))
-        low, high = (grid[first - 1], grid[first]) if first else (grid[0], grid[0])
-    return float(high)
-
-
-def _sentence(plan: Plan, option: Option, comparison: Comparison) -> str:
-    situation = SITUATIONS[option.scenario]
+def _sentence(plan: Plan, one: Comparison, fitted: Mapping[str, tuple[float, float]] | None) -> str:
+    """One situation in words: what to do, by how much, and what would turn it round."""
+    situation, option = SITUATIONS[one.scenario], plan[one.scenario]
     if not option.feasible:
         return f"{situation}: train supervised; distilling is not feasible within the budget and bounds."
     if not plan[SUPERVISED].feasible:
         return f"{situation}: distill; supervised training does not get there within the bounds."
-    wins = distilling_wins(plan, option)
-    target = plan.problem.target_loss is not None
-    ratio = comparison.supervised_compute_ratio
-    if target:
-        total, baseline = option.flops.total, plan[SUPERVISED].flops.total
-        text = f"distill: it takes {_times(baseline / total)} less compute" if wins else "train supervised"
-        if not wins:
-            text += f": distilling takes {_times(total / baseline)} the compute"
-    elif abs(comparison.gain) < NEGLIGIBLE_NATS:
-        text = f"it makes no difference ({option.student_loss:.4f} nats against {plan[SUPERVISED].student_loss:.4f})"
-    elif wins:
-        worth = (
-            f"supervised training would need {_times(ratio)} this compute"
-            if np.isfinite(ratio)
-            else "supervised training of this size gets there on no amount of data"
-        )
-        text = f"distill: {comparison.gain:.4f} nats better ({worth})"
-    else:
-        text = f"train supervised: distilling ends {-comparison.gain:.4f} nats worse"
-        if np.isfinite(ratio):
-            text += f" (supervised training reaches that with {ratio:.0%} of the compute)"
-    return f"{situation}: {text}; {_what_flips(plan, wins, comparison)}."
+    parts = [f"{situation}: {_answer(plan, one)}"]
+    if one.students_to_flip is not None and one.decision == TRAIN:
+        parts.append(f"distilling wins once {one.students_to_flip:.0f} students share the teacher")
+    if one.over_compute is not None:
+        parts.append(f"at equal compute distilling is {one.over_compute.words()}")
+        outside = outside_fitted(one.over_compute.crossings, fitted)
+        if outside:
+            parts.append(outside)
+    return "; ".join(parts) + "."
 
 
-def _explanation(comparisons: list[Comparison]) -> list[str]:
+def _answer(plan: Plan, one: Comparison) -> str:
+    """The decision and what it rests on."""
+    option, baseline, ratio = plan[one.scenario], plan[SUPERVISED], one.supervised_compute_ratio
+    if one.decision == TOO_CLOSE:
+        return f"too close to call: {_doubt(one, short=True)}"
+    if plan.problem.target_loss is not None:
+        share = option.flops.total / baseline.flops.total
+        if one.decision == DISTILL:
+            return f"distill: it takes {share:.3g} times the compute of supervised training"
+        return f"train supervised: distilling takes {share:.3g} times the compute"
+    size = f"{nats(abs(one.lead), one.resolution)} nats{_between(one)}"
+    if one.decision == DISTILL:
+        return f"distill: {size} better ({_needs(plan, one)})"
+    text = f"train supervised: distilling ends {size} worse"
+    return text + (f" (supervised training reaches that with {ratio:.0%} of the compute)" if ratio < 1 else "")
+
+
+def _needs(plan: Plan, one: Comparison) -> str:
+    """What supervised training would need for what distilling reaches."""
+    most, ratio = plan.problem.bounds.student_tokens[1], one.supervised_compute_ratio
+    if np.isinf(one.token_worth):
+        return "supervised training of this size gets there on no amount of data"
+    if np.isinf(ratio):
+        return f"supervised training does not get there on the {format_quantity(most)} tokens allowed"
+    if plan.problem.compute is None or ratio < 1:
+        return f"supervised training would need {one.token_worth:.3g} times the tokens"
+    return f"supervised training would need {ratio:.3g} times this compute"
+
+
+def _doubt(one: Comparison, *, short: bool = False) -> str:
+    """Why nobody can tell; in short without what each law says."""
+    reasons = []
+    if abs(one.lead) < one.resolution:
+        reasons.append(f"the two are within {one.resolution:g} nats, which is all that the law can tell")
+    if one.forms_disagree and short:
+        reasons.append("laws that fit the same runs about as well disagree")
+    elif one.forms_disagree:
+        each = ", ".join(f"{name} {nats(value, one.resolution, sign=True)}" for name, value in one.by_form.items())
+        reasons.append(f"laws that fit the same runs about as well disagree (nats that distilling gains: {each})")
+    if one.probability is not None:
+        share = percent(one.probability, certain=False)
+        reasons.append(f"distilling is ahead in {share} of the resamples{_between(one)}")
+    return "; ".join(reasons)
+
+
+def _between(one: Comparison) -> str:
+    if one.lead_interval is None or not np.isfinite(one.lead_interval).all():
+        return ""
+    low, high = (
+        one.lead_interval
+        if one.lead > 0 or one.decision == TOO_CLOSE
+        else (-one.lead_interval[1], -one.lead_interval[0])
+    )
+    return f" (90 % interval {nats(low, one.resolution)} to {nats(high, one.resolution)})"
+
+
+def nats(value: float, resolution: float, *, sign: bool = False) -> str:
+    """A difference of losses with no more digits than the law can tell anything about, and one."""
+    digits = int(np.clip(np.ceil(-np.log10(resolution)) + 1, 2, 4))
+    rounded = round(value, digits) + 0.0  # no negative zero
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def headline(plan: Plan, one: Comparison, sure: Confidence | None = None) -> str:
+    """The answer to a user in one situation, in one sentence.
+
+    Args:
+        plan: The plan.
+        one: What was found for the situation.
+        sure: How sure that is.
+    """
+    option, baseline = plan[one.scenario], plan[SUPERVISED]
+    student = f"a student of {format_quantity(plan.problem.student_params)} parameters"
+    situation = SITUATIONS[one.scenario]
+    target = plan.problem.target_loss
+    if not option.feasible:
+        return f"Train from scratch: {situation}, distilling {student} is not feasible within this budget and bounds."
+    if not baseline.feasible:
+        return f"Distill: {situation}, {student} gets there distilled, and not from scratch within these bounds."
+    if one.decision == TOO_CLOSE:
+        ends = loss_in_words(baseline.student_loss, sure and sure.supervised_loss, one.resolution)
+        reached = f" {student} ends at about {ends} either way" if target is None else f" {student}"
+        return f"Too close to call: {situation},{reached}: {_doubt(one)}."
+    word = "Distill" if one.decision == DISTILL else "Train from scratch"
+    agree = "" if one.probability is None else f"; {_sure(one)}"
+    if target is not None:
+        share = option.flops.total / baseline.flops.total
+        takes = f"distilling {student} takes {share:.3g} times the compute of training it from scratch"
+        return f"{word}: {situation}, {takes}{agree}."
+    size = f"{nats(abs(one.lead), one.resolution)} nats{_between(one)}"
+    if one.decision == DISTILL:
+        ends = loss_in_words(option.student_loss, sure and sure.student_loss, one.resolution)
+        return f"{word}: {situation}, {student} ends at {ends}, {size} better than from scratch{agree}."
+    ends = loss_in_words(baseline.student_loss, sure and sure.supervised_loss, one.resolution)
+    return f"{word}: {student} ends at {ends}; {situation}, distilling it ends {size} worse{agree}."
+
+
+def _sure(one: Comparison) -> str:
+    assert one.probability is not None
+    ahead = one.decision == DISTILL
+    share = percent(one.probability if ahead else 1 - one.probability)
+    forms = f" and all {len(one.by_form)} laws that fit the runs" if len(one.by_form) > 1 else ""
+    return f"{share} of the resamples{forms} agree"
+
+
+def loss_in_words(loss: float, interval: tuple[float, float] | None, resolution: float) -> str:
+    """A loss with its 90 % interval, where there is one."""
+    text = f"{nats(loss, resolution)} nats"
+    return text if interval is None else f"{text} ({nats(interval[0], resolution)} to {nats(interval[1], resolution)})"
+
+
+def outside_fitted(crossings: Sequence[Crossing], fitted: Mapping[str, tuple[float, float]] | None) -> str:
+    """Which crossings lie at numbers of student tokens that the law was not fitted on; empty where none does."""
+    if not fitted or "student_tokens" not in fitted:
+        return ""
+    low, high = fitted["student_tokens"]
+    beyond = [
+        f"{one.at:.2e} FLOPs is {format_quantity(one.student_tokens)} tokens"
+        for one in crossings
+        if not low * (1 - 1e-3) <= one.student_tokens <= high * (1 + 1e-3)
+    ]
+    if not beyond:
+        return ""
+    return f"an extrapolation: {', '.join(beyond)}, fitted were {format_quantity(low)} to {format_quantity(high)}"
+
+
+def _explanation(comparisons: Sequence[Comparison]) -> list[str]:
     """Why, in kappa and costs; empty where nothing is feasible."""
     feasible = [c for c in comparisons if np.isfinite(c.token_cost)]
     if not feasible:
@@ -217,23 +238,3 @@ def _explanation(comparisons: list[Comparison]) -> list[str]:
             most = f"of up to {format_quantity(c.most_teacher_params)}" if c.most_teacher_params else "of no size"
             text += f"; at that worth logits pay for themselves from teachers {most} parameters"
     return [text + "."]
-
-
-def _what_flips(plan: Plan, wins: bool, comparison: Comparison) -> str:
-    budget, crossing = plan.problem.compute, comparison.crossover_compute
-    if comparison.students_to_flip is not None:
-        return f"distilling wins once {comparison.students_to_flip:.0f} students share the teacher"
-    if crossing is not None and budget is not None:
-        if budget < crossing and wins:
-            return f"supervised training overtakes at {crossing:.2e} FLOPs"
-        if budget >= crossing:
-            return f"distilling was ahead below {crossing:.2e} FLOPs"
-    if crossing is not None:
-        return f"at equal compute supervised training overtakes at {crossing:.2e} FLOPs"
-    if comparison.crossover_status == ALWAYS_AHEAD:
-        return "no budget up to 1e30 FLOPs turns this round"
-    return "no smaller or larger budget turns this round"
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.3g}x"

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from distlaw.costs import Bill
 from distlaw.laws import PublishedLaw
-from distlaw.plan import SUPERVISED, OptionUncertainty, Plan, RankedTeacher, Verdict
 from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
 from distlaw.runs import Accuracy, GroupAccuracy, counted, format_quantity
 
@@ -28,82 +26,6 @@ def size_text(value: float | None) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:+.2f} %"
-
-
-def plan_table(
-    plan: Plan,
-    verdict: Verdict,
-    *,
-    law: str,
-    bills: Sequence[Bill | None],
-    spread: Mapping[str, OptionUncertainty] | None = None,
-) -> Table:
-    """The options of a plan, the best one marked."""
-    problem = plan.problem
-    if problem.compute is not None:
-        goal = f"with {problem.compute:.3g} FLOPs"
-    elif problem.student_tokens is not None:
-        goal = f"with {format_quantity(problem.student_tokens)} tokens"
-    else:
-        goal = f"to {problem.target_loss:.4g} nats"
-    has_bills = any(bill is not None for bill in bills)
-    totals = [option.flops.total for option in plan.options if option.feasible]
-    # Where every option spends the budget, a column that repeats it says nothing.
-    has_totals = problem.compute is None or min(totals) < 0.999 * problem.compute
-    parts = ["student_training", "teacher_logits", "teacher_training"]
-    if problem.costs.serving_tokens:
-        parts.append("student_serving")
-    table = new_table(
-        f"A student of {format_quantity(problem.student_params)} parameters {goal} (law {law})",
-        "option",
-        Column("student loss", ALWAYS),
-        *(("90% interval", "wins") if spread else ()),
-        Column("vs supervised", ALWAYS),
-        "student tokens",
-        "teacher",
-        "teacher tokens",
-        Column("teacher loss", DETAIL),
-        Column(f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs", DETAIL + 1),
-        *(("FLOPs",) if has_totals else ()),
-        *(("GPU-hours", Column("MWh", DETAIL + 1), "$") if has_bills else ()),
-        caption="losses in nats per token; * on a bound of the search",
-    )
-    baseline = plan[SUPERVISED].student_loss
-    for option, bill in zip(plan.options, bills, strict=True):
-        if not option.feasible:
-            table.add_row(option.scenario, "not feasible")
-            continue
-        flops = option.flops
-        shares = [f"{getattr(flops, part) / flops.total:.0%}" for part in parts]
-        bounded = {name.split(" ")[0] for name in option.at_bounds}
-
-        def starred(name: str, value: float | None, bounded: set[str] = bounded) -> str:
-            return size_text(value) + ("*" if name in bounded else "")
-
-        table.add_row(
-            option.scenario,
-            loss_text(option.student_loss),
-            *(_spread(spread[option.scenario]) if spread else ()),
-            "" if option.scenario == SUPERVISED else f"{option.student_loss - baseline:+.4f}",
-            starred("student_tokens", option.student_tokens),
-            starred("teacher_params", option.teacher_params),
-            starred("teacher_tokens", option.teacher_tokens),
-            loss_text(option.teacher_loss),
-            " / ".join(shares),
-            *((f"{flops.total:.3g}",) if has_totals else ()),
-            *(
-                (f"{bill.gpu_hours:,.0f}", f"{bill.energy_kwh / 1000:,.1f}", f"{bill.dollars:,.0f}")
-                if bill is not None
-                else ()
-            ),
-            style="bold" if option.scenario == verdict.best else None,
-        )
-    return table
-
-
-def _spread(row: OptionUncertainty) -> tuple[str, str]:
-    low, high = row.student_loss
-    return f"{low:.4f} to {high:.4f}", "" if row.probability is None else f"{row.probability:.0%}"
 
 
 def records_table(records: Sequence[Mapping[str, Any]], *, run: str) -> Table:
@@ -161,92 +83,6 @@ def evaluation_table(result: Mapping[str, Any]) -> Table:
     for name, words in names.items():
         if (value := result.get(name)) is not None:
             table.add_row(words, f"{value:.2%}" if name in shares else f"{value:.4f}")
-    return table
-
-
-def prediction_table(result: Mapping[str, Any]) -> Table:
-    """One prediction, as `distlaw predict` gives it."""
-    table = new_table(
-        f"{format_quantity(result['student_params'])} parameters on {format_quantity(result['student_tokens'])} tokens"
-        f" (law {result['law']})",
-        "loss, nats per token",
-        Column("", ALWAYS),
-        caption=result["teacher_loss_from"] and f"teacher loss {result['teacher_loss_from']}",
-    )
-    if result["teacher_loss"] is not None:
-        table.add_row("student, distilled", loss_text(result["student_loss"]))
-    table.add_row("student, supervised", loss_text(result["supervised_loss"]))
-    if result["teacher_loss"] is not None:
-        table.add_row("gain of distilling", f"{result['gain']:+.4f}")
-        table.add_row("teacher", loss_text(result["teacher_loss"]))
-    if result["optimal_teacher_loss"] is not None:
-        table.add_row("best teacher for this student", loss_text(result["optimal_teacher_loss"]))
-    return table
-
-
-def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) -> Table:
-    """Teachers, best first."""
-    table = new_table(
-        f"Teachers for this student, best first (law {law}, {scenario})",
-        "teacher",
-        Column("student loss", ALWAYS),
-        Column("gain", ALWAYS),
-        "student tokens",
-        "teacher params",
-        "teacher loss",
-        Column("teacher loss is", DETAIL, words=True),
-        Column("FLOPs", DETAIL),
-        Column("with endless tokens", DETAIL + 1),
-        caption="losses in nats per token; gain over supervised training with the same budget",
-    )
-    for row in ranked:
-        table.add_row(
-            Text(row.name),  # as it is: a name is no markup
-            loss_text(row.student_loss),
-            f"{row.gain:+.4f}",
-            size_text(row.student_tokens),
-            size_text(row.teacher_params),
-            loss_text(row.teacher_loss),
-            row.loss_from or "-",
-            f"{row.total_flops:.3g}",
-            loss_text(row.limit),
-        )
-    return table
-
-
-def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_loss: float | None) -> Table:
-    """Where supervised training overtakes, by student size and scenario."""
-    table = new_table(
-        f"From here on supervised training is at least as good as distillation (law {law})",
-        "student",
-        Column("compared at", ALWAYS),
-        Column("crossing", ALWAYS),
-        "student loss",
-        "supervised tokens",
-        Column("distilled tokens", DETAIL),
-        *(() if target_loss is None else (f"data ratio to {target_loss:g}", "compute ratio")),
-        caption="FLOPs for equal compute, tokens for equal tokens; ratios: distilled over supervised",
-    )
-    for student in students:
-        size, tokens = format_quantity(student["student_params"]), student["equal_tokens"]
-        at = tokens["student_tokens"]
-        where = f"{size_text(at)} tokens" if tokens["status"] == "crosses" else tokens["status"]
-        table.add_row(
-            size, "equal tokens, best teacher", where, loss_text(tokens["student_loss"]), size_text(at), size_text(at)
-        )
-        for name, row in student["scenarios"].items():
-            where = f"{row['compute']:.3g} FLOPs" if row["status"] == "crosses" else row["status"]
-            ratios = () if target_loss is None else (f"{row['data_ratio']:.3g}", f"{row['compute_ratio']:.3g}")
-            table.add_row(
-                size,
-                name,
-                where,
-                loss_text(row["student_loss"]),
-                size_text(row["student_tokens"]),
-                size_text(row["distilled_tokens"]),
-                *ratios,
-            )
-        table.add_section()
     return table
 
 

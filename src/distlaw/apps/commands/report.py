@@ -14,20 +14,22 @@ from distlaw.apps.options import (
     FamilyOptions,
     Hardware,
     Limits,
+    Quantity,
+    ScenarioName,
     Sharing,
     TableOptions,
     WholeNumber,
     make_problem,
     planning_law,
     read_size,
-    student_draws,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_warnings
-from distlaw.apps.plan_content import extrapolations
+from distlaw.apps.plan_run import DEFAULT_SCENARIO, run_plan
 from distlaw.costs import CostModel
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw
+from distlaw.plan import read_teachers
 from distlaw.runs import one_line, parse_quantity, require_folder
 
 if TYPE_CHECKING:
@@ -86,6 +88,9 @@ def plan(
     student_params: str,
     out: Path,
     budget: Budget = Budget(),
+    scenario: ScenarioName = DEFAULT_SCENARIO,
+    teachers: Path | None = None,
+    bytes_per_token: Quantity | None = None,
     law: str = DEFAULT_LAW,
     sharing: Sharing = Sharing(),
     limits: Limits = Limits(),
@@ -97,37 +102,40 @@ def plan(
     Args:
         student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
         out: File to write (.html or .pdf). The HTML needs nothing else and works offline.
+        scenario: Your own situation, which the report answers first.
+        teachers: Table of the teachers at hand, as `distlaw teachers` reads it: the answer is then about them.
+        bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data, for teachers with bits_per_byte.
         law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
     """
     _require(out, _PAGES)
-    from distlaw.plan import judge, plan_uncertainty, solve
     from distlaw.report.plan_report import plan_page
 
-    found, distillation = planning_law(law)
+    found, _ = planning_law(law)
     student, machine = read_size(student_params).at_context(family.context), hardware.machine()
     problem = make_problem(student, budget.as_goal(machine), limits, sharing, family)
-    answer = solve(distillation, problem)
-    draws = student_draws(found)
-    warnings = [
-        *found.cautions,
-        *vocabulary_warnings(student, found, "student"),
-        *extrapolations(found, answer),
-    ]
-    words = _words(student_params=student_params, law=None if law == DEFAULT_LAW else law)
+    own = () if teachers is None else read_teachers(teachers, bytes_per_token=bytes_per_token, n_ctx=family.context)
+    run = run_plan(
+        found,
+        problem,
+        law=law,
+        scenario=scenario,
+        own=own,
+        machine=machine,
+        vocabulary=family.vocabulary,
+        student_vocabulary=None if student.shape is None else student.shape.n_vocab,
+        warnings=vocabulary_warnings(student, found, "student"),
+    )
+    words = _words(
+        student_params=student_params,
+        scenario=None if scenario == DEFAULT_SCENARIO else scenario,
+        teachers=teachers,
+        bytes_per_token=None if bytes_per_token is None else f"{bytes_per_token:.12g}",
+        law=None if law == DEFAULT_LAW else law,
+    )
     for group in (budget, sharing, limits, family, hardware):
         words += _words_of(group)
-    page = plan_page(
-        distillation,
-        answer,
-        judge(distillation, answer),
-        law_name=law,
-        bills=[None if machine is None else machine.bill(option.flops.total) for option in answer.options],
-        spread=plan_uncertainty(draws, problem) if draws is not None else {},
-        warnings=warnings,
-        command=_command("plan", *words, "--out", out),
-    )
-    _write(page, out)
-    print_warnings(warnings)
+    _write(plan_page(run, command=_command("plan", *words, "--out", out)), out)
+    print_warnings(run.warnings)
 
 
 @report.command

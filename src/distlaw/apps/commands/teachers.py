@@ -16,10 +16,13 @@ from distlaw.apps.options import (
     planning_law,
     vocabulary_warnings,
 )
-from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.costs import SCENARIOS
+from distlaw.apps.output import console, print_json, print_sentences, print_warnings
+from distlaw.apps.plan_run import rank_own, tokenizer_warnings
 from distlaw.laws import DEFAULT_LAW
-from distlaw.plan import rank_teachers, read_teachers
+from distlaw.plan import read_teachers
+from distlaw.plan.ranking_words import ranking_headline, ranking_sentences
+from distlaw.plan.sanity import require_student
+from distlaw.plan.teachers import FROM_BITS
 
 
 def teachers(
@@ -39,26 +42,32 @@ def teachers(
     """Rank existing teachers for a student under a budget, with training without a teacher among them.
 
     A teacher's loss must be on the law's data with the law's tokenizer; one measured with another tokenizer or on other
-    text is not this law's L_T. A row may give bits_per_byte (with --bytes-per-token) or tokens instead.
+    text is not this law's L_T. A row may give bits_per_byte (with --bytes-per-token) or tokens instead. A loss is taken
+    to be known to 0.5 %, to 1 % if it comes from bits per byte, to 2 % if it is estimated, or as loss_error says.
 
     Args:
         table: CSV, Parquet or JSONL with the columns name, params (a size or a Hugging Face config.json) and one of
-            loss (nats per token), bits_per_byte and tokens; flops_per_token is optional.
+            loss (nats per token), bits_per_byte and tokens; flops_per_token, loss_error (standard deviation in nats)
+            and vocabulary are optional.
         student_params: Student size without embeddings, such as 1B, or a Hugging Face config.json.
         scenario: Whether the teacher's logits are paid for (teacher-inference) or free (best-case).
         bytes_per_token: Mean bytes per token of the law's tokenizer on the law's data, for bits_per_byte.
         law: Name of a published law (see `distlaw laws`), or a law file that `distlaw fit` wrote.
         json: Print JSON.
     """
-    found, distillation = planning_law(law)
+    found, _ = planning_law(law)
     student = student_params.at_context(family.context)
+    require_student(student.params)
     goal = budget.as_goal(hardware.machine())
     problem = make_problem(student, goal, limits, sharing, family)
     at_hand = read_teachers(table, bytes_per_token=bytes_per_token, n_ctx=family.context)
-    charged = next(s for s in problem.scenarios if s.name == SCENARIOS[scenario].name)
-    ranked = rank_teachers(distillation, problem, at_hand, charged)
+    vocabulary = None if student.shape is None else float(student.shape.n_vocab)
+    if not at_hand:
+        raise ValueError("no teachers given: the table needs at least one row")
+    ranked = rank_own(found, problem, at_hand, scenario, vocabulary=family.vocabulary, student_vocabulary=vocabulary)
     with_teacher = [row for row in ranked if row.teacher_loss is not None]
     warnings = [
+        *tokenizer_warnings(ranked),
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),
         *found.range_warnings(
@@ -68,27 +77,33 @@ def teachers(
             teacher_loss=[row.teacher_loss for row in with_teacher if row.teacher_loss is not None],
         ),
     ]
-    if any(row.loss_from == "from bits per byte" for row in ranked):
+    if any(row.loss_from == FROM_BITS for row in ranked):
         warnings.append(
             "losses from bits per byte assume that a teacher does as well through the law's tokenizer as its own"
         )
     left_out = Counter(teacher.name for teacher in at_hand) - Counter(row.name for row in ranked)
     if left_out:
         warnings.append(f"too dear for this budget and left out: {', '.join(sorted(left_out.elements()))}")
+    charged = next(one for one in problem.scenarios if one.name == scenario)
+    answer, sentences = ranking_headline(ranked, problem, charged), ranking_sentences(ranked)
     if json:
         print_json(
             {
+                "answer": answer,
                 "law": law,
                 "student_params": student.params,
                 **goal,
                 "scenario": scenario,
                 "best": ranked[0].name,
                 "teachers": ranked,
+                "verdict": sentences,
                 "warnings": warnings,
             }
         )
         return
-    from distlaw.report.tables import teachers_table
+    from distlaw.report.plan_tables import teachers_table
 
+    print_sentences(answer)
     console().print(teachers_table(ranked, law=law, scenario=scenario))
+    print_sentences(*sentences, bullets=True)
     print_warnings(warnings)

@@ -4,14 +4,21 @@ What takes long is computed once for equal questions, whoever asks.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from distlaw.apps.options import student_draws
 from distlaw.apps.output import plain
-from distlaw.apps.plan_content import extrapolations, plan_content
+from distlaw.apps.plan_run import (
+    PlanRun,
+    advice_of,
+    extrapolations,
+    forms_of,
+    rank_own,
+    run_plan,
+    tokenizer_warnings,
+)
 from distlaw.apps.web.aside import Aside
 from distlaw.apps.web.lane import Lane
 from distlaw.apps.web.laws import Law
@@ -21,24 +28,27 @@ from distlaw.charts import Chart
 from distlaw.costs import Bill, Machine
 from distlaw.laws import StudentLaw
 from distlaw.plan import (
-    SITUATIONS,
-    SUPERVISED,
     BudgetGrid,
+    Comparison,
+    Confidence,
     Crossover,
     Option,
     OptionUncertainty,
     Plan,
     RankedTeacher,
+    TeacherRange,
     Verdict,
     budgets_of,
     compute_crossovers,
-    confidence_sentences,
-    judge,
-    plan_uncertainty,
-    rank_teachers,
+    confidence_of,
+    crossovers_of,
+    equally_good_teachers,
     solve,
 )
-from distlaw.plan.verdict import NEGLIGIBLE_NATS, crossovers_of, distilling_wins
+from distlaw.plan.comparison import NEGLIGIBLE_NATS, compare
+from distlaw.plan.ranking_words import ranking_headline
+from distlaw.plan.sanity import require_plausible, require_student
+from distlaw.plan.verdict import headline as headline_of
 from distlaw.report.page_charts import crossover_chart, gain_chart, loss_chart, sizes_chart, spending_chart
 from distlaw.runs import format_quantity
 
@@ -55,6 +65,11 @@ class Answer:
         question: The question.
         law: Its law.
         plan: The plan.
+        scenario: The situation that is answered: the user's own, in which their own teachers are not trained.
+        headline: The answer in one sentence.
+        advice: `distill`, `train supervised` or `too close to call`.
+        own: The user's own teachers, best first, and training without one among them; empty without any.
+        teachers: The range of equally good teachers; None where distilling is not feasible.
         machine: What the FLOPs run on.
         warnings: Of the law, and of going beyond its range.
     """
@@ -62,13 +77,23 @@ class Answer:
     question: PlanQuestion
     law: Law
     plan: Plan
+    scenario: str
+    headline: str
+    advice: str
+    own: tuple[RankedTeacher, ...]
+    teachers: TeacherRange | None
     machine: Machine
     warnings: tuple[str, ...]
 
     @property
-    def own(self) -> Option:
+    def option(self) -> Option:
         """The option of the user's situation."""
-        return self.plan[self.question.situation]
+        return self.plan[self.scenario]
+
+    @property
+    def resolution(self) -> float:
+        """Nats that the law can tell."""
+        return max(self.law.found.resolution, NEGLIGIBLE_NATS)
 
     def bill(self, option: Option) -> Bill:
         """Hours, energy and money of an option."""
@@ -81,44 +106,32 @@ def answer(question: PlanQuestion, law: Law) -> Answer:
     Raises:
         ValueError: An input is wrong, or nothing is feasible; a sentence that names the input or says what would do.
     """
-    plan = _solve(law.student_law, _asked(question))
+    plan, notes = _solve(law, _asked(question))
+    own = tuple(rank_own(law.found, plan.problem, question.teachers, question.scenario))
+    comparison, sure = _compared(law, _asked(question), question.scenario)
+    if own:
+        charged = next(one for one in plan.problem.scenarios if one.name == question.scenario)
+        headline, advice = ranking_headline(own, plan.problem, charged), advice_of(own)
+    else:
+        headline, advice = headline_of(plan, comparison, sure), comparison.decision
+    warnings = (*law.found.cautions, *notes, *extrapolations(law.found, plan), *tokenizer_warnings(own))
     return Answer(
         question=question,
         law=law,
         plan=plan,
+        scenario=question.scenario,
+        headline=headline,
+        advice=advice,
+        own=own,
+        teachers=equally_good_teachers(law.student_law, plan.problem, plan[question.scenario]),
         machine=question.machine,
-        warnings=(*law.found.cautions, *extrapolations(law.found, plan)),
+        warnings=warnings,
     )
-
-
-def headline(found: Answer) -> tuple[str, str]:
-    """The answer in a word or two, and in a sentence."""
-    plan, option, baseline = found.plan, found.own, found.plan[SUPERVISED]
-    situation = SITUATIONS[option.scenario]
-    situation = situation[0].upper() + situation[1:]
-    student = f"a student of {format_quantity(plan.problem.student_params)} parameters"
-    if not option.feasible:
-        word = "Train from scratch" if baseline.feasible else "Out of reach"
-        return word, f"{situation}, distilling {student} is not feasible within this budget and these bounds."
-    if not baseline.feasible:
-        return "Distill", f"{situation}, {student} gets there distilled, and does not from scratch within these bounds."
-    wins = distilling_wins(plan, option)
-    word = "Distill" if wins else "Train from scratch"
-    if plan.problem.target_loss is not None:
-        ratio = baseline.flops.total / option.flops.total
-        compared = f"{ratio:.3g} times less" if wins else f"{1 / ratio:.3g} times more"
-        return word, f"{situation}, distilling {student} takes {compared} compute than training it from scratch."
-    gain = baseline.student_loss - option.student_loss
-    if abs(gain) < NEGLIGIBLE_NATS:
-        text = f"{situation}, {student} ends at the same loss either way, to less than what two seeds differ by."
-        return "It makes no difference", text
-    compared = f"{gain:.4f} nats better" if wins else f"{-gain:.4f} nats worse"
-    return word, f"{situation}, {student} ends {compared} distilled than trained from scratch on the same budget."
 
 
 def budget_in(found: Answer, unit: str) -> str:
     """The budget of an answer in another unit, as people write it: what its own way costs, takes or reaches."""
-    option = found.own if found.own.feasible else found.plan.best
+    option = found.option if found.option.feasible else found.plan.best
     if unit == "tokens":
         return format_quantity(option.student_tokens, 2)
     if unit == "loss":
@@ -136,18 +149,18 @@ def warm(law: Law) -> None:
 
 
 def reasons(question: PlanQuestion, law: Law) -> tuple[str, ...]:
-    """The verdict in words, as `distlaw plan` prints it: a sentence for each situation, and why."""
-    return _judge(law.student_law, _asked(question)).sentences
+    """What stands below the answer, as `distlaw plan` prints it: its teacher, each situation, and why."""
+    return tuple(whole(question, law).sentences)
 
 
-def spread(question: PlanQuestion, law: Law) -> dict[str, OptionUncertainty]:
-    """Intervals of the plan's numbers by scenario, from the resamples of the law's fit; empty where there are none."""
-    return _spread(law, _asked(question)) if law.has_draws else {}
+def spread(question: PlanQuestion, law: Law) -> Mapping[str, OptionUncertainty]:
+    """Intervals of the plan's numbers by scenario; empty where the law has no resamples."""
+    return whole(question, law).spread
 
 
-def confidence(found: dict[str, OptionUncertainty]) -> list[str]:
-    """How sure the plan is, in words."""
-    return confidence_sentences(found)
+def verdict(question: PlanQuestion, law: Law) -> Verdict:
+    """Every situation against training from scratch."""
+    return whole(question, law).verdict
 
 
 def curves(found: Answer, intervals: Mapping[str, OptionUncertainty] | None = None) -> dict[str, Chart]:
@@ -157,7 +170,7 @@ def curves(found: Answer, intervals: Mapping[str, OptionUncertainty] | None = No
         found: The answer.
         intervals: Of the plan's points, from `spread`.
     """
-    plan, scenario = found.plan, found.question.situation
+    plan, scenario = found.plan, found.scenario
     total = plan.problem.compute or plan.best.flops.total
     decade = int(np.floor(np.log10(total)))
     grid = _grid(found.law.student_law, _without_goal(found.question), decade)
@@ -173,39 +186,14 @@ def crossover(found: Answer) -> Chart:
     """Compute from which supervised training is as good, over student sizes, with the user's point."""
     size = found.plan.problem.student_params
     centre = int(np.floor(2 * np.log10(size) + 0.5)) / 2
-    question = replace(_without_goal(found.question), student="1B", situation=found.question.situation)
-    return crossover_chart(_crossings(found.law.student_law, question, centre), found.plan, found.question.situation)
-
-
-def teachers(found: Answer) -> list[RankedTeacher]:
-    """The user's own teachers, best first, and training without one among them; empty where there are none.
-
-    Raises:
-        ValueError: A teacher is wrong, or teachers cannot be ranked for this budget.
-    """
-    own = found.question.teachers
-    if not own:
-        return []
-    problem = found.plan.problem
-    free = found.question.situation in ("best-case", "teacher-pretraining")
-    names = [scenario.name for scenario in problem.scenarios]
-    scenario = problem.scenarios[names.index("best-case" if free else "teacher-inference")]
-    return rank_teachers(found.law.student_law, problem, own, scenario)
+    question = replace(_without_goal(found.question), student="1B", situation=found.scenario)
+    return crossover_chart(_crossings(found.law.student_law, question, centre), found.plan, found.scenario)
 
 
 def content(found: Answer) -> dict[str, Any]:
     """Everything about the plan, with the keys of `distlaw plan --json`."""
     question, law = found.question, found.law
-    shared = plan_content(
-        found.plan,
-        _judge(law.student_law, _asked(question)),
-        law=law.command,
-        machine=found.machine,
-        spread=spread(question, law),
-        warnings=found.warnings,
-    )
-    own = {"own_teachers": [asdict(row) for row in teachers(found)], "command": question.command(law.command)}
-    return plain(shared | own)
+    return plain(whole(question, law).content() | {"command": question.command(law.command)})
 
 
 def rows(found: Answer) -> Iterator[dict[str, Any]]:
@@ -225,6 +213,11 @@ def rows(found: Answer) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def whole(question: PlanQuestion, law: Law) -> PlanRun:
+    """The plan with all that is said of it, as `distlaw plan` makes it."""
+    return _whole(law, replace(question, law=""))
+
+
 def _asked(question: PlanQuestion) -> PlanQuestion:
     """The question without what the plan does not depend on, so that equal plans are computed once."""
     return replace(question, situation="teacher-inference", teacher=(), law="")
@@ -235,27 +228,44 @@ def _without_goal(question: PlanQuestion) -> PlanQuestion:
 
 
 @remembered(1024)
-def _solve(law: StudentLaw, question: PlanQuestion) -> Plan:
+def _solve(law: Law, question: PlanQuestion) -> tuple[Plan, tuple[str, ...]]:
     with _LANE.turn(_WORDS):
-        return solve(law, question.problem)
+        require_student(question.problem.student_params)
+        plan = solve(law.student_law, question.problem)
+        return plan, tuple(require_plausible(plan, question.entries))
+
+
+@remembered(1024)
+def _compared(law: Law, question: PlanQuestion, scenario: str) -> tuple[Comparison, Confidence]:
+    plan, _ = _solve(law, question)
+    with _LANE.turn(_WORDS):
+        sure = confidence_of(plan.problem, *forms_of(law.found), scenarios=[scenario])
+        resolution = max(law.found.resolution, NEGLIGIBLE_NATS)
+        [comparison] = compare(
+            law.student_law, plan, crossovers={}, confidence=sure, resolution=resolution, scenarios=[scenario]
+        )
+        return comparison, sure[scenario]
+
+
+@remembered(64)  # fewer, as their keys hold the resamples of laws that users brought along
+def _whole(law: Law, question: PlanQuestion) -> PlanRun:
+    return _ASIDE.do(
+        run_plan,
+        law.found,
+        question.problem,
+        law=law.command,
+        scenario=question.scenario,
+        own=question.teachers,
+        machine=question.machine,
+        vocabulary=question.entries,
+        crossovers=_own_crossovers(law, _without_goal(question)),
+    )
 
 
 @remembered(512)
-def _judge(law: StudentLaw, question: PlanQuestion) -> Verdict:
-    plan = _solve(law, question)
-    return _ASIDE.do(judge, law, plan, crossovers=_own_crossovers(law, _without_goal(question)))
-
-
-@remembered(512)
-def _own_crossovers(law: StudentLaw, question: PlanQuestion) -> dict[str, Crossover]:
-    return _ASIDE.do(crossovers_of, law, question.problem)
-
-
-@remembered(32)  # fewer, as their keys hold the resamples of laws that users brought along
-def _spread(law: Law, question: PlanQuestion) -> dict[str, OptionUncertainty]:
-    draws = student_draws(law.found)
-    assert draws is not None
-    return _ASIDE.do(plan_uncertainty, draws, question.problem)
+def _own_crossovers(law: Law, question: PlanQuestion) -> dict[str, Crossover]:
+    resolution = max(law.found.resolution, NEGLIGIBLE_NATS)
+    return _ASIDE.do(crossovers_of, law.student_law, question.problem, resolution=resolution)
 
 
 @remembered(256)

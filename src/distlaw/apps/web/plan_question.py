@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, TypeVar
 
 from distlaw.apps.options import Budget, FamilyOptions, Hardware, Limits, Sharing, Size, make_problem
+from distlaw.apps.plan_run import DEFAULT_SCENARIO
 from distlaw.apps.web.query import Question, Row
 from distlaw.costs import ACCELERATORS, PAPER_FAMILY, SCENARIOS, Machine
 from distlaw.laws import DEFAULT_LAW
@@ -110,6 +111,22 @@ class PlanQuestion(Question):
         return make_problem(student, goal, limits, sharing, family)
 
     @property
+    def entries(self) -> int:
+        """Entries of the vocabulary.
+
+        Raises:
+            ValueError: It is no whole number; names its field.
+        """
+        return self._read("vocabulary", _whole)
+
+    @property
+    def scenario(self) -> str:
+        """The situation that is answered: own teachers exist, so that their training is not paid for."""
+        if not any(any(cell.strip() for cell in row) for row in self.teacher):
+            return self.situation
+        return "best-case" if self.situation in ("best-case", "teacher-pretraining") else "teacher-inference"
+
+    @property
     def teachers(self) -> list[Teacher]:
         """The user's own teachers.
 
@@ -143,7 +160,14 @@ class PlanQuestion(Question):
             value = getattr(self, name).strip()
             if value != _DEFAULTS[name]:
                 words += [option] if name == "shared" else [option, value]
-        return shlex.join(words)
+        if self.scenario != DEFAULT_SCENARIO:
+            words += ["--scenario", self.scenario]
+        own = self.teachers
+        if not own:
+            return shlex.join(words)
+        rows = [",".join(_TEACHER_COLUMNS), *(_teacher_row(teacher) for teacher in own)]
+        file = shlex.join(["printf", "%s\\n", *rows]) + " > teachers.csv"
+        return f"{file}\n{shlex.join([*words, '--teachers', 'teachers.csv'])}"
 
     def python(self, law: str) -> str:
         """Python that gives the same plan."""
@@ -151,12 +175,17 @@ class PlanQuestion(Question):
         goal = next(name for name in ("compute", "student_tokens", "target_loss") if getattr(problem, name) is not None)
         context, vocabulary = self._read("context", _whole), self._read("vocabulary", _whole)
         bounds = ", ".join(f"{name}={value!r}" for name, value in vars(problem.bounds).items())
+        own = [
+            f"    Teacher(name={one.name!r}, params={one.params!r}, loss={one.loss!r}, tokens={one.tokens!r}),\n"
+            for one in self.teachers
+        ]
+        teachers = f"[\n{''.join(own)}]" if own else "[]"
         return f"""\
+from distlaw.apps.plan_run import run_plan
 from distlaw.costs import CostModel, Family
 from distlaw.fit import find_law
-from distlaw.plan import Bounds, Problem, judge, solve
+from distlaw.plan import Bounds, Problem, Teacher
 
-law = find_law({law!r}).law
 problem = Problem(
     student_params={problem.student_params!r},
     {goal}={getattr(problem, goal)!r},
@@ -169,10 +198,13 @@ problem = Problem(
         serving_tokens={problem.costs.serving_tokens!r},
     ),
 )
-plan = solve(law, problem)
-for option in plan.options:
+teachers = {teachers}
+law = {law!r}
+run = run_plan(find_law(law), problem, law=law, scenario={self.scenario!r}, own=teachers, vocabulary={vocabulary})
+print(run.headline)
+for option in run.plan.options:
     print(option.scenario, option.student_loss, option.student_tokens, option.teacher_params, option.teacher_tokens)
-print(*judge(law, plan).sentences, sep="\\n")
+print(*run.sentences, sep="\\n")
 """
 
     def _read(self, name: str, read: Callable[[str], T]) -> T:
@@ -219,6 +251,16 @@ _OPTIONS = {
     "vocabulary": "--vocabulary",
 }
 _DEFAULTS = {field.name: field.default for field in fields(PlanQuestion)}
+
+
+_TEACHER_COLUMNS = ("name", "params", "loss", "tokens")
+
+
+def _teacher_row(teacher: Teacher) -> str:
+    """A row of a table of teachers."""
+    name = '"' + teacher.name.replace('"', '""') + '"'
+    numbers = (teacher.params, teacher.loss, teacher.tokens)
+    return ",".join([name, *("" if number is None else f"{number:.12g}" for number in numbers)])
 
 
 def _share(text: str) -> float:

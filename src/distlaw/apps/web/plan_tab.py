@@ -24,11 +24,11 @@ from distlaw.apps.web.plan_answer import (
     Answer,
     answer,
     budget_in,
-    confidence,
     crossover,
     curves,
     reasons,
     spread,
+    verdict,
 )
 from distlaw.apps.web.plan_question import LABELS, TEACHER_CELLS, UNITS, PlanQuestion
 from distlaw.apps.web.plan_view import answer_shown, export_shown, options_table, saved, teachers_table
@@ -248,16 +248,15 @@ def explain(site: Site, asked: Any) -> Any:  # noqa: ANN401
 def doubt(site: Site, asked: Any) -> tuple[Any, Any]:  # noqa: ANN401
     """The answer has rested: its intervals, from the resamples of its law."""
     one = _answer(site, asked)
-    if one is None or not one.law.has_draws:
+    if one is None:
         return no_update, None
     try:
-        intervals = spread(one.question, one.law)
+        intervals, judged = spread(one.question, one.law), verdict(one.question, one.law)
     except ValueError as error:
         return no_update, message(str(error), kind="warning")
-    sure = html.Ul([html.Li(sentence(text)) for text in confidence(intervals)])
     # Set by the way and not as an output, for which the charts would wait.
     set_props("plan-spread", {"data": asked["query"]})
-    return options_table(one, intervals), sure
+    return options_table(one, intervals, judged), None
 
 
 @_TAB.on(

@@ -18,8 +18,11 @@ from distlaw.apps.web.elements import (
     message,
     table,
 )
-from distlaw.apps.web.plan_answer import Answer, content, crossover, curves, headline, rows, teachers
-from distlaw.plan import SUPERVISED, Option, OptionUncertainty
+from distlaw.apps.web.plan_answer import Answer, content, crossover, curves, rows
+from distlaw.plan import SUPERVISED, Option, OptionUncertainty, RankedTeacher, TeacherRange, Verdict
+from distlaw.plan.ranking_words import best_teacher_of
+from distlaw.plan.verdict import nats
+from distlaw.report.plan_tables import gain_cell, interval_cell, lead_cell, share_cell
 from distlaw.runs import format_quantity
 
 
@@ -35,24 +38,24 @@ def saved(button: str, one: Answer) -> dict[str, str]:
 
 def answer_shown(one: Answer) -> list[Content]:
     """The answer in words, and the numbers that matter."""
-    word, words = headline(one)
-    option, baseline = one.own, one.plan[SUPERVISED]
+    option, baseline = one.option, one.plan[SUPERVISED]
+    word, _, words = one.headline.partition(": ")
     found = []
     if baseline.feasible:
         tokens = format_quantity(baseline.student_tokens)
-        found.append(fact("From scratch", f"{baseline.student_loss:.4f} nats", f"on {tokens} tokens"))
-    if option.feasible:
+        found.append(fact("From scratch", f"{nats(baseline.student_loss, one.resolution)} nats", f"on {tokens} tokens"))
+    best = best_teacher_of(one.own)
+    if best is not None:
+        found += _own_facts(one, best)
+    elif option.feasible:
         tokens = format_quantity(option.student_tokens)
-        found.append(fact("Distilled", f"{option.student_loss:.4f} nats", f"on {tokens} tokens"))
-        tokens = f"{format_quantity(option.teacher_tokens or 0)} tokens"
-        if "teacher_tokens (most)" in option.at_bounds:
-            tokens = "its training costs nothing here"
-        teacher = f"parameters, {option.teacher_loss:.3f} nats; {tokens}"
-        found.append(fact("Best teacher", format_quantity(option.teacher_params or 0), teacher))
+        found.append(fact("Distilled", f"{nats(option.student_loss, one.resolution)} nats", f"on {tokens} tokens"))
+        if one.teachers is not None:
+            found.append(_assumed_teacher(one.teachers))
         bill = one.bill(option)
         hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
         found.append(fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"))
-    parts: list[Content] = [html.H1(word), html.P(words, className="lead"), facts(*found)]
+    parts: list[Content] = [html.H1(word), html.P(words[:1].upper() + words[1:], className="lead"), facts(*found)]
     if one.warnings:
         beyond = any(text.endswith("an extrapolation") for text in one.warnings)
         number = f"{len(one.warnings)} {'things' if len(one.warnings) > 1 else 'thing'} to know"
@@ -61,13 +64,40 @@ def answer_shown(one: Answer) -> list[Content]:
     return parts
 
 
-def options_table(one: Answer, intervals: Mapping[str, OptionUncertainty] | None = None) -> Content:
-    """The options of the plan, the user's own marked."""
-    baseline = one.plan[SUPERVISED]
+def _assumed_teacher(found: TeacherRange) -> Content:
+    """What the answer assumes about the teacher: any of a range."""
+    small, large = found.smallest, found.largest
+    sizes = f"{format_quantity(small.params)} to {format_quantity(large.params)}"
+    tokens = f"{format_quantity(small.tokens)} to {format_quantity(large.tokens)}"
+    low, high = found.loss
+    return fact("Teacher assumed", sizes, f"parameters, on {tokens} tokens; {low:.2f} to {high:.2f} nats: equally good")
+
+
+def _own_facts(one: Answer, best: RankedTeacher) -> list[Content]:
+    """The best of the user's own teachers, and its student."""
+    tokens = format_quantity(best.student_tokens)
+    loss = f"{nats(best.student_loss, best.resolution)} nats"
+    bill = one.machine.bill(best.total_flops)
+    hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
+    about = f"{format_quantity(best.teacher_params or 0)} parameters, {best.teacher_loss:.3f} ±"
+    return [
+        fact("Distilled", loss, f"on {tokens} tokens"),
+        fact("Best of your teachers", best.name, f"{about} {best.teacher_loss_error:.3f} nats, {best.loss_from}"),
+        fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"),
+    ]
+
+
+def options_table(
+    one: Answer,
+    intervals: Mapping[str, OptionUncertainty] | None = None,
+    verdict: Verdict | None = None,
+) -> Content:
+    """The options of the plan, the user's own marked; who is ahead stands there once it has been judged."""
     serving = one.plan.problem.costs.serving_tokens > 0
     columns = ["Option", "Student loss, nats"]
-    columns += ["90 % interval", "Beats scratch"] if intervals else []
-    columns += ["Against scratch", "Student tokens", "Teacher", "Teacher tokens", "Teacher loss", "Compute goes to"]
+    columns += ["90 % interval"] if intervals else []
+    columns += ["Against scratch", "Distilling ahead in"] if verdict else []
+    columns += ["Student tokens", "Teacher, for one", "Teacher tokens", "Teacher loss", "Compute goes to"]
     # Where every option spends the budget, a column that repeats it says nothing.
     budget = one.plan.problem.compute
     spends = [option.flops.total for option in one.plan.options if option.feasible]
@@ -75,23 +105,23 @@ def options_table(one: Answer, intervals: Mapping[str, OptionUncertainty] | None
     columns += ["FLOPs"] * differ + ["GPU-hours", "$"]
     lines, marked = [], -1
     for i, option in enumerate(one.plan.options):
-        if option.scenario == one.question.situation:
+        if option.scenario == one.scenario:
             marked = i
         if not option.feasible:
             lines.append([option.scenario, "not feasible", *[""] * (len(columns) - 2)])
             continue
         bill = one.bill(option)
-        gap = option.student_loss - baseline.student_loss
+        row = intervals.get(option.scenario) if intervals else None
         lines.append(
             [
                 option.scenario,
-                f"{option.student_loss:.4f}",
-                *(_interval(intervals.get(option.scenario)) if intervals else ()),
-                "" if option.scenario == SUPERVISED or not baseline.feasible else f"{gap:+.4f}",
+                nats(option.student_loss, one.resolution),
+                *((interval_cell(row and row.student_loss, one.resolution),) if intervals else ()),
+                *(_judged(one, option, verdict) if verdict else ()),
                 format_quantity(option.student_tokens) + _star(option, "student_tokens"),
                 _size(option, "teacher_params"),
                 _size(option, "teacher_tokens"),
-                "" if option.teacher_loss is None else f"{option.teacher_loss:.4f}",
+                "" if option.teacher_loss is None else nats(option.teacher_loss, one.resolution),
                 _shares(option, serving),
                 *([f"{option.flops.total:.3g}"] if differ else ()),
                 amount(bill.gpu_hours),
@@ -104,11 +134,12 @@ def options_table(one: Answer, intervals: Mapping[str, OptionUncertainty] | None
     return shown
 
 
-def _interval(one: OptionUncertainty | None) -> tuple[str, str]:
-    if one is None:
+def _judged(one: Answer, option: Option, verdict: Verdict) -> tuple[str, str]:
+    """Who is ahead, and in which share of the resamples."""
+    if option.scenario == SUPERVISED:
         return "", ""
-    low, high = one.student_loss
-    return f"{low:.4f} to {high:.4f}", "" if one.probability is None else f"{one.probability:.0%}"
+    comparison = verdict[option.scenario]
+    return lead_cell(one.plan, comparison), share_cell(comparison.probability, comparison.decision)
 
 
 def _star(option: Option, name: str) -> str:
@@ -133,16 +164,14 @@ def _shares(option: Option, serving: bool) -> dict[str, Any]:
 
 def teachers_table(one: Answer) -> Content:
     """The user's own teachers, ranked."""
-    try:
-        ranked = teachers(one)
-    except ValueError as error:
-        return message(str(error))
-    if not ranked:
+    if not one.own:
         return None
     columns = [
         "Teacher",
         "Student loss, nats",
+        "90 % interval",
         "Gain",
+        "Distilling ahead in",
         "Student tokens",
         "Parameters",
         "Teacher loss",
@@ -152,15 +181,17 @@ def teachers_table(one: Answer) -> Content:
     lines = [
         [
             row.name,
-            f"{row.student_loss:.4f}",
-            f"{row.gain:+.4f}",
+            nats(row.student_loss, row.resolution),
+            interval_cell(row.student_loss_interval, row.resolution),
+            gain_cell(row),
+            share_cell(row.probability, row.decision),
             format_quantity(row.student_tokens),
             "" if row.teacher_params is None else format_quantity(row.teacher_params),
-            "" if row.teacher_loss is None else f"{row.teacher_loss:.4f}",
+            "" if row.teacher_loss is None else f"{row.teacher_loss:.3f} ± {row.teacher_loss_error:.3f}",
             row.loss_from or "",
             f"{row.total_flops:.3g}",
         ]
-        for row in ranked
+        for row in one.own
     ]
     return [html.H3("Your own teachers"), table("Own teachers, best first", columns, lines, marked=0)]
 
