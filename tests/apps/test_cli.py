@@ -158,6 +158,8 @@ def test_predict_names_the_data_that_a_teacher_s_loss_must_be_on(ok_json, tmp_pa
     assert found["teacher_loss_from"] == f"{must} ({data})"
     content = json.loads((TINY / "law.json").read_text()) | {"data": "as in the fitted runs"}  # as `fit` writes it
     (tmp_path / "law.json").write_text(json.dumps(content))
+    assert main(["checksum", str(tmp_path / "law.json"), "--accept"]) == 0
+    capsys.readouterr()
     words = ("predict", "--student-params", "100K", "--student-tokens", "10M", "--teacher-loss", "4", "--json")
     assert main([*words, "--law", str(tmp_path / "law.json")]) == 0
     assert json.loads(capsys.readouterr().out)["teacher_loss_from"] == f"{must} (as in the fitted runs)"

@@ -107,11 +107,11 @@ def _spans_in_words(what: str, spans: Sequence[Span], searched: Span, unit: str)
         if from_start and to_end:
             return f"{what} throughout"
         if from_start:
-            parts.append(f"below {high:.2e} {unit}")
+            parts.append(f"below {high:.2e} {unit}".rstrip())
         elif to_end:
-            parts.append(f"above {low:.2e} {unit}")
+            parts.append(f"above {low:.2e} {unit}".rstrip())
         else:
-            parts.append(f"from {low:.2e} to {high:.2e} {unit}")
+            parts.append(f"from {low:.2e} to {high:.2e} {unit}".rstrip())
     return f"{what} {' and '.join(parts)}"
 
 

@@ -76,8 +76,8 @@ def _teacher(
             raise ValueError(": give loss or bits_per_byte, not both")
         if bytes_per_token is None:
             raise ValueError(
-                ", column bits_per_byte: needs --bytes-per-token, the mean bytes per token of the law's tokenizer on the"
-                " law's data"
+                ", column bits_per_byte: needs --bytes-per-token, the mean bytes per token of the law's tokenizer on"
+                " the law's data"
             )
         loss, loss_from = loss_from_bits_per_byte(given["bits_per_byte"], bytes_per_token), FROM_BITS
     if loss is None and "tokens" not in given:
