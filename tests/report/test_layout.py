@@ -15,7 +15,7 @@ from rich.table import Table
 from distlaw.apps.cli import main
 from distlaw.costs import Bill
 from distlaw.laws import published
-from distlaw.report import evidence_tables, fit_tables, study_tables, tables
+from distlaw.report import evidence_tables, fit_tables, plan_tables, study_tables, tables
 from distlaw.report.layout import ALWAYS, DETAIL, Column, FittedTable, Prose, new_table
 from distlaw.sweep.adaptive import Choices, Round
 from distlaw.sweep.outlook import Outlook, Share
@@ -278,7 +278,7 @@ BUILT = {
 def test_no_table_is_forgotten():
     made = {
         name
-        for module in (tables, study_tables, fit_tables, evidence_tables)
+        for module in (tables, plan_tables, study_tables, fit_tables, evidence_tables)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__
         and not name.startswith("_")

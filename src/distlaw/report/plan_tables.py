@@ -218,7 +218,7 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
     for student in students:
         size, tokens = format_quantity(student["student_params"]), student["equal_tokens"]
         lead: Lead = tokens["lead"]
-        table.add_row(size, "equal tokens, best teacher", lead.ahead_words(""), lead.clear_words(""), "")
+        table.add_row(size, "equal tokens", lead.ahead_words(""), lead.clear_words(""), "")
         for name, row in student["scenarios"].items():
             lead = row["lead"]
             ratios = () if target_loss is None else (f"{row['data_ratio']:.3g}", f"{row['compute_ratio']:.3g}")

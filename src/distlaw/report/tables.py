@@ -131,6 +131,12 @@ def law_table(law: PublishedLaw) -> Table:
         f"N counts {law.size_convention}",
         f"runs: {law.runs}",
         *(f"{name}: {low:.4g} to {high:.4g}" for name, (low, high) in law.fitted_range.items()),
+        *(
+            [f"resolution: {law.resolution:.3g} nats; smaller differences are too close to call"]
+            if law.resolution
+            else ()
+        ),
+        *([f"fits the same runs about as well: {', '.join(law.alternatives)}"] if law.alternatives else ()),
         *(f"caution: {caution}" for caution in law.cautions),
     ]
     table = new_table(

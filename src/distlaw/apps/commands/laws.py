@@ -33,5 +33,7 @@ def _as_row(law: PublishedLaw) -> dict[str, object]:
         "size_convention": law.size_convention,
         "runs": law.runs,
         "fitted_range": law.fitted_range,
+        "resolution": law.resolution,
+        "alternatives": law.alternatives,
         "cautions": law.cautions,
     }
