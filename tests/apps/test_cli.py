@@ -430,7 +430,7 @@ def test_plan_students_share_a_teacher(ok_json):
         assert (losses[1] < losses[0] - 1e-4) == changed
         assert changed or losses[1] == losses[0]
     # With one student distilling loses, and the plan says how many turn it round by more than the law's resolution.
-    words = ("plan", "--student-params", "1B", "--compute", "1e21")
+    words = ("plan", "--student-params", "1B", "--compute", "1e20")
     alone = ok_json(*words)
     many = option(alone, "teacher-pretraining")["students_to_flip"]
     leads = [
@@ -475,7 +475,8 @@ def test_plan_is_for_a_context_and_a_vocabulary(ok_json):
 
 TEACHER_KEYS = {
     *("name", "student_loss", "student_tokens", "teacher_params", "teacher_loss", "loss_from", "total_flops"),
-    *("gain", "limit"),
+    *("gain", "limit", "teacher_loss_error", "vocabulary", "other_tokenizer", "decision", "student_loss_interval"),
+    *("gain_interval", "probability", "by_form", "turns_at", "resolution"),
 }
 
 
@@ -643,12 +644,22 @@ def test_crossover_that_does_not_exist_is_null(ok, ok_json):
 def test_crossover_table_shows_the_numbers(ok, ok_json):
     words = ("crossover", "--student-params", "1B,3B", "--target-loss", "2.2")
     out, _ = ok(*words)
-    for student in ok_json(*words)["students"]:
+    found = ok_json(*words)
+    assert " ".join(out.split()).startswith(found["answer"])
+    for student in found["students"]:
         for scenario, row in student["scenarios"].items():
             assert scenario in out
-            assert f"{row['compute']:.3g} FLOPs" in out
-            assert f"{row['student_loss']:.4f}" in out
+            assert f"below {row['compute']:.2e}" in out
             assert f"{row['compute_ratio']:.3g}" in out
+
+
+def test_each_crossing_carries_what_lies_outside_the_fitted_range(ok_json):
+    """7.48e22 FLOPs is 10.2T tokens, where 98.5B were fitted; 1.86e17 is 25M tokens."""
+    student = ok_json("crossover", "--student-params", "1B", "--law", "busbridge2025-consistent")["students"][0]
+    for scenario, compute in (("best-case", 7.48e22), ("teacher-pretraining-and-inference", 1.86e17)):
+        [crossing] = student["scenarios"][scenario]["crossings"]
+        assert crossing["at"] == pytest.approx(compute, rel=0.01)
+        assert any("student_tokens" in warning and "an extrapolation" in warning for warning in crossing["warnings"])
 
 
 # --- flops ------------------------------------------------------------------------------------------------------------

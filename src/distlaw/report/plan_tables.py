@@ -207,7 +207,7 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
     table = new_table(
         f"Where distilling is ahead of training from scratch (law {law})",
         "student",
-        Column("compared at", ALWAYS, words=True),
+        Column("compared at", ALWAYS),
         Column("distilling is", ALWAYS, words=True),
         Column("clearly", words=True),
         Column("beyond the fitted tokens", DETAIL, words=True),
