@@ -246,3 +246,27 @@ def test_compare_refuses(table, command, words, message):
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert message in err
+
+
+def test_a_supervised_law_fitted_to_the_table_first(table, command, monkeypatch):
+    runs, alone = distilled(), profiles(noise=0.0)
+    both = Runs(
+        **{
+            name: np.concatenate([getattr(runs, name), getattr(alone, name)])
+            for name in ("student_params", "student_tokens", "student_loss", "teacher_loss")
+        }
+    )
+    seen = []
+
+    def stop(*_, supervised, **__):
+        seen.append(supervised)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(module, "compare", stop)
+    assert command("compare", table(both), "--supervised-law", "first", *QUICK)[2] == "distlaw: error: seen\n"
+    [law] = seen
+    for n, d in ((1e8, 2e9), (1e9, 2e10)):
+        assert law.loss(n, d) == pytest.approx(CHINCHILLA.loss(n, d), rel=1e-3)
+    status, _, err = command("compare", table(runs), "--supervised-law", "first", *QUICK)
+    assert status == 2
+    assert "supervised" in err

@@ -14,7 +14,7 @@ from distlaw.laws import published
 from distlaw.report.paper import FIGURES
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("studies/*/README.md"))]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("studies/*/README.md"))]
 
 COMMANDS = {
     "predict": "--student-params 1B --student-tokens 200B --teacher-loss 2.1",

@@ -1,6 +1,7 @@
 """`distlaw compare`: fits of one table side by side."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,8 +13,11 @@ from distlaw.apps.output import console, print_json, print_warnings, progress_ba
 from distlaw.laws import DEFAULT_LAW
 
 if TYPE_CHECKING:
+    from distlaw.fit import FitSpec
     from distlaw.fit.compare import Comparison, Report, Split, Variant
     from distlaw.fit.holdout import Fold
+    from distlaw.laws import SupervisedLaw
+    from distlaw.runs import Runs
 
 
 def compare(
@@ -46,7 +50,8 @@ def compare(
         table: CSV, Parquet or JSONL of runs (see `distlaw check`).
         kind: Which law: runs without a teacher make a supervised law, runs with one a distillation law.
         form: Functional form whose losses and exponents are compared: distillation (eq. 8) or exponential.
-        supervised_law: Law or law file whose supervised part a distillation law rests on.
+        supervised_law: What a distillation law rests on: the supervised part of a law or law file, or first for one
+            fitted to the supervised runs of the table.
         folds: What forms are compared over: rolling (by student compute), teacher, student (leave one out).
         fix: Hold a coefficient at a value in all fits, as gamma=1; may be given again.
         compute: FLOPs at which a supervised law is asked for tokens per parameter; by default ten times the largest of
@@ -62,7 +67,7 @@ def compare(
         figure: Draw the answers, or the held-out errors of the forms, into this file (.png, .svg or .pdf).
         json: Print JSON.
     """
-    from distlaw.fit import NOT_CONVERGED, FitSpec, find_law
+    from distlaw.fit import NOT_CONVERGED, FitSpec
     from distlaw.fit.compare import compare as side_by_side
 
     if figure is not None:
@@ -93,7 +98,7 @@ def compare(
         report = side_by_side(
             runs,
             spec,
-            supervised=None if kind == "supervised" else find_law(supervised_law).supervised,
+            supervised=None if kind == "supervised" else _rests_on(supervised_law, runs, spec),
             folds=tuple(part.strip() for part in folds.split(",")),
             computes=() if compute is None else (compute,),
             points=((given[0], given[1], given[2]),) if given else (),
@@ -112,14 +117,34 @@ def compare(
     else:
         from distlaw.report.fit_tables import comparison_tables
 
-        for each in comparison_tables(content, runs=table.name):
-            console().print(each)
+        for number, each in enumerate(comparison_tables(content, runs=table.name)):
+            console().print(*([] if number == 0 else [""]), each, sep="\n")
         if figure is not None:
             console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
         print_warnings(report.warnings)
         if not ok:
             print("distlaw: no fit converged: no start came to rest", file=sys.stderr)
     return 0 if ok else 1
+
+
+def _rests_on(name: str, runs: "Runs", spec: "FitSpec") -> "SupervisedLaw":
+    """The supervised law under distillation laws: a law's by its name, or one fitted to the runs without a teacher.
+
+    Raises:
+        ValueError: There is no such law, the runs do not determine one, or its fit did not converge.
+    """
+    from distlaw.fit import NOT_CONVERGED, find_law, fit_law
+    from distlaw.laws import SupervisedLaw
+
+    if name != "first":
+        return find_law(name).supervised
+    alone = fit_law(
+        runs.select(~runs.distilled), replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0)
+    )
+    if alone.status == NOT_CONVERGED:
+        raise ValueError("the supervised law under the forms did not converge: no start came to rest")
+    assert isinstance(alone.law, SupervisedLaw)
+    return alone.law
 
 
 def report_content(report: "Report", form: str) -> dict[str, Any]:

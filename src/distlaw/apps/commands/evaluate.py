@@ -60,8 +60,8 @@ def evaluate(
     from distlaw.report.tables import evaluation_table
 
     out = console()
-    for content in contents:
-        out.print(evaluation_table(content))
+    for number, content in enumerate(contents):
+        out.print(*([] if number == 0 else [""]), evaluation_table(content), sep="\n")
     if figure is not None:
         out.print(f"Figure: {figure}", markup=False, soft_wrap=True)
 
