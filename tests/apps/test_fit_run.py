@@ -8,12 +8,13 @@ import pytest
 from distlaw.apps import fit_run
 from distlaw.apps.cli import main
 from distlaw.apps.fit_run import NotConvergedError, run_fit
-from distlaw.fit import NOT_CONVERGED, FitSpec
+from distlaw.fit import NOT_CONVERGED, FitSpec, Wanted
 from distlaw.laws import DistillationLaw, published
 from distlaw.runs import Runs, write_runs
 
 LAW = published("busbridge2025")
-SPEC = FitSpec(form="peaked-tokens", starts=8, resamples=0)
+SPEC = FitSpec(starts=8)
+FIRST = Wanted(form="peaked-tokens", rests_on="first")
 
 
 def some_runs() -> Runs:
@@ -48,9 +49,9 @@ def table(tmp_path) -> Path:
 
 def test_the_law_that_is_fitted_first_sees_no_run_that_is_held_out():
     runs = some_runs()
-    found = run_fit(runs, SPEC, rests_on="first", holdout="student_params >= 1B")
+    found = run_fit(runs, SPEC, FIRST, holdout="student_params >= 1B")
     alone = runs.select((runs.student_params < 1e9) & ~runs.distilled)
-    first = run_fit(alone, replace(SPEC, form="supervised"), rests_on=None)
+    first = run_fit(alone, SPEC, Wanted(form="supervised"))
     assert found.result.supervised == first.result.law
     assert found.held is not None
     assert found.held.accuracy.runs == 12  # distilled runs of 1B, and none of its supervised ones
@@ -60,14 +61,14 @@ def test_the_law_that_is_fitted_first_sees_no_run_that_is_held_out():
 
 def test_what_is_held_for_the_fit_is_free_in_the_law_under_it():
     fixed = replace(SPEC, fixed={"kappa": 2.0}, consistency=1.0)
-    found = run_fit(some_runs(), fixed, rests_on="first")
+    found = run_fit(some_runs(), fixed, FIRST)
     assert found.result.coefficients["kappa"] == 2.0
 
 
 def test_the_law_under_it_may_not_converge(stuck, table, capsys):
     stuck("supervised")
     with pytest.raises(NotConvergedError, match="the supervised law under it did not converge"):
-        run_fit(some_runs(), SPEC, rests_on="first")
+        run_fit(some_runs(), SPEC, FIRST)
     words = ("fit", str(table), "--supervised-law", "first", "--bootstrap", "0", "--starts", "8")
     assert main(words) == 1
     printed = capsys.readouterr()

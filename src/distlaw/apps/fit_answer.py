@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distlaw.fit.described import percent
+from distlaw.fit.trials import FEWEST_FOLDS
 from distlaw.runs import counted
 
 _SAID = {"supervised": ("E", "alpha", "beta", "gamma")}
@@ -41,7 +42,18 @@ def _held(content: Mapping[str, Any]) -> list[str]:
     for key, kind in (("holdout", "held out"), ("holdout_supervised", "held out without a teacher")):
         if (held := content[key]) is not None:
             found.append(f"the {counted(held['runs'], 'run')} {kind} by {percent(held['mean_abs_rel_error'])}")
-    return found
+    return found or _folds(content["choice"])
+
+
+def _folds(choice: Mapping[str, Any]) -> list[str]:
+    """Error on the dearer runs, where forms were compared on them."""
+    for one in choice["tried"]:
+        errors = [error for error in one["fold_errors"] if error == error]
+        if one["taken"] and one["kind"] == choice["kind"] and len(errors) >= FEWEST_FOLDS:
+            ends = f"{percent(min(errors))} to {percent(max(errors))} over {len(errors)} folds"
+            without = f", without {counted(one['far_runs_left_out'], 'far run')}" if one["far_runs_left_out"] else ""
+            return [f"dearer runs kept out of it by {percent(one['held_out_error'])} ({ends}{without})"]
+    return []
 
 
 def _coefficient(content: Mapping[str, Any], name: str, shown: str | None = None) -> str | None:

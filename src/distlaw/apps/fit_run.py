@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,22 @@ from distlaw.fit import (
     MOST_ERROR,
     NOT_CONVERGED,
     Caution,
+    Choice,
     FitResult,
     FitSpec,
     HeldOut,
+    Wanted,
+    choose,
     description,
+    find_law,
     fit_law,
     holdout_mask,
     require_described,
     score,
     write_law,
 )
+from distlaw.fit.bootstrap import usual_resamples
+from distlaw.fit.fit import positions_fitted
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs, counted
 
@@ -50,6 +56,7 @@ class FitRun:
         not_tested: Why runs that were kept out are not tested; empty where all are.
         rows: Row in the table, from 1, of each run that the fit was given.
         table_rows: How many runs the table has.
+        choice: Which law was fitted, and why.
         warnings: What a user should know.
     """
 
@@ -61,6 +68,7 @@ class FitRun:
     not_tested: str
     rows: NDArray[np.intp]
     table_rows: int
+    choice: Choice
     warnings: tuple[Caution, ...]
 
     @property
@@ -76,6 +84,7 @@ class FitRun:
         """
         result, spec = self.result, self.result.spec
         content = {
+            "choice": self.choice.content(),
             "form": spec.form,
             "joint": spec.joint,
             "fixed": dict(spec.fixed),
@@ -89,6 +98,7 @@ class FitRun:
             "delta": spec.delta,
             "status": result.status,
             "starts": spec.starts,
+            "resamples": spec.resamples,
             "starts_reached": result.starts_reached,
             "at_bound": result.at_bound,
             "not_identified": result.not_identified,
@@ -149,8 +159,9 @@ class FitRun:
 def run_fit(
     runs: Runs,
     spec: FitSpec,
+    wanted: Wanted | None = None,
     *,
-    rests_on: SupervisedLaw | Literal["first"] | None,
+    resamples: int | None = 0,
     holdout: str | None = None,
     max_error: float = MOST_ERROR,
     progress: Callable[[int, int], None] | None = None,
@@ -159,12 +170,12 @@ def run_fit(
 
     Args:
         runs: All runs.
-        spec: How to fit.
-        rests_on: The supervised law under a distillation law, or `first` for one that is fitted to the same runs
-            first; None for a supervised or joint fit.
+        spec: How to fit; form, joint and resamples are replaced.
+        wanted: What the user says of the law; the rest is chosen by the runs that are not held out.
+        resamples: For the intervals; None gives as many as is usual for so many runs.
         holdout: Runs to keep out, as `student_loss <= 2.3`.
         max_error: Largest mean relative error on its own runs that a law may have; one with more is refused.
-        progress: Called with resamples done and their total.
+        progress: Called with fits done and their total: those of the choice, then the resamples.
 
     Raises:
         NotConvergedError: The law that was to be fitted first did not converge.
@@ -176,11 +187,13 @@ def run_fit(
     kept_out = None if holdout is None else holdout_mask(runs, holdout)
     fitted_on = runs if kept_out is None else runs.select(~kept_out)
     rows = 1 + np.flatnonzero(np.ones(len(runs), dtype=bool) if kept_out is None else ~kept_out)
-    fitted_under = rests_on == "first" or spec.joint
+    choice = choose(fitted_on, replace(spec, resamples=0), wanted or Wanted(), progress=progress)
+    count = usual_resamples(positions_fitted(fitted_on, choice.spec).size) if resamples is None else resamples
+    spec, rests_on = replace(choice.spec, resamples=count), choice.rests_on
+    fitted_under = isinstance(rests_on, FitSpec) or spec.joint
     cautions: tuple[Caution, ...] = ()
-    if rests_on == "first":
-        alone = replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0)
-        first = fit_law(fitted_on, alone)
+    if isinstance(rests_on, FitSpec):
+        first = fit_law(fitted_on, rests_on)
         if first.status == NOT_CONVERGED:
             raise NotConvergedError("the supervised law under it did not converge: no start came to rest")
         assert isinstance(first.law, SupervisedLaw)
@@ -198,8 +211,27 @@ def run_fit(
         not_tested=not_tested,
         rows=rows,
         table_rows=len(runs),
+        choice=choice,
         warnings=tuple(dict.fromkeys((*said, *cautions, *result.warnings))),
     )
+
+
+def wanted_law(kind: str | None, form: str | None, supervised_law: str | None) -> Wanted:
+    """What a user says of a law, by words; None leaves it to the runs.
+
+    Args:
+        kind: `supervised` or `distillation`.
+        form: Key of `distlaw.fit.FORMS`.
+        supervised_law: `joint`, `first`, or a law or law file whose supervised part a distillation law rests on.
+
+    Raises:
+        ValueError: A word is unknown, or they contradict each other.
+    """
+    if supervised_law is None or kind == "supervised" or form == "supervised":
+        return Wanted(kind=kind, form=form)
+    if supervised_law == "joint" or supervised_law == "first":
+        return Wanted(kind=kind, form=form, rests_on=supervised_law)
+    return Wanted(kind=kind, form=form, rests_on=find_law(supervised_law).supervised, rests_name=supervised_law)
 
 
 def _tested(

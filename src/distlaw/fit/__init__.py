@@ -1,5 +1,6 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
+from distlaw.fit.choice import Choice, Wanted, choose
 from distlaw.fit.compare import Report
 from distlaw.fit.described import MOST_ERROR, description, require_described
 from distlaw.fit.fit import fit_law
@@ -27,6 +28,7 @@ __all__ = [
     "NOT_CONVERGED",
     "Allocation",
     "Caution",
+    "Choice",
     "Comparison",
     "FitResult",
     "FitSpec",
@@ -35,7 +37,9 @@ __all__ = [
     "HeldOut",
     "Profile",
     "Report",
+    "Wanted",
     "check_limits",
+    "choose",
     "compare_forms",
     "cross_validate",
     "description",

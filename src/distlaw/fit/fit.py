@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.bootstrap import leave_out_weights, refit, resample_weights
-from distlaw.fit.chart import make_chart, straightened
+from distlaw.fit.chart import Chart, make_chart, straightened
 from distlaw.fit.far import find_far, log_residuals, no_far
-from distlaw.fit.forms import FORMS, UNDER, Form, Law
+from distlaw.fit.forms import FORMS, Form, Law
 from distlaw.fit.identify import identify
 from distlaw.fit.informative import require_informative
 from distlaw.fit.objective import Objective, best_teacher, consistency_sizes
 from distlaw.fit.result import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult
-from distlaw.fit.spec import FitSpec, form_of
+from distlaw.fit.spec import FitSpec, form_of, under_spec
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Caution, Runs, accuracy
 
@@ -31,6 +31,7 @@ def fit_law(
     *,
     supervised: SupervisedLaw | None = None,
     open_ends: bool = True,
+    far: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FitResult:
     """Fit one form to runs.
@@ -44,8 +45,9 @@ def fit_law(
             uses both.
         spec: How to fit.
         supervised: The supervised law that a distillation form rests on; None for the supervised form and a joint fit.
-        open_ends: Whether to look for coordinates that the runs do not determine and for runs far from the law, which
-            takes most of the time of a fit without resamples; a fold of a hold-out is asked for predictions alone.
+        open_ends: Whether to look for coordinates that the runs do not determine, which takes most of the time of a fit
+            without resamples; a fold of a hold-out is asked for predictions alone.
+        far: Whether to look for runs far from the law; as `open_ends` where that is not said.
         progress: Called with resamples done and their total.
 
     Raises:
@@ -61,16 +63,14 @@ def fit_law(
     objective = _objective(form, spec, runs, supervised)
     chart = objective.chart
     rng = np.random.default_rng(spec.seed)
-    starts, found = _search(runs, spec, supervised, rng)
-    # What ended near the best walks on, as a valley may be long; the rest is in another basin.
-    near = starts[found <= found.min() * (1 + _SAME_VALLEY)]
+    near, share_of_each = _near(runs, spec, supervised, objective, rng)
     walked = objective.solve(near, objective.weights, tolerance=1e-10, damping=0.1, steps=1000)
     best = int(np.argmin(walked.objective))
     # Along a valley without end every step still gains a little: what no longer gains 1e-9 has arrived.
     last = walked.theta[best : best + 1]
     final = objective.solve(last, objective.weights, tolerance=1e-9, damping=0.1, steps=5000)
     phi, value = final.theta[0], float(final.objective[0])
-    reached = float(np.sum(walked.objective <= value * (1 + _SAME_OPTIMUM)) / spec.starts)
+    reached = float(share_of_each[walked.objective <= value * (1 + _SAME_OPTIMUM)].sum())
     at_bound = tuple(
         name
         for name, x, low, high in zip(chart.names, phi, chart.low, chart.high, strict=True)
@@ -88,6 +88,7 @@ def fit_law(
         if spec.intervals == "bca":
             jackknife, _ = refit(objective, phi, leave_out_weights(runs, spec.clusters))
     left_open = identify(objective, phi, value) if ok and open_ends else None
+    look_far = open_ends if far is None else far
     if share < 0.95:
         text = f"{1 - share:.0%} of the resamples did not converge: intervals may be too narrow"
         warnings.append(Caution("resamples", text))
@@ -109,7 +110,7 @@ def fit_law(
         jackknife=jackknife,
         residuals=residuals,
         positions=positions,
-        far=find_far(objective, phi, positions) if ok and open_ends else no_far(residuals, runs.student_loss),
+        far=find_far(objective, phi, positions) if ok and look_far else no_far(residuals, runs.student_loss),
         train=accuracy(np.exp(residuals) * runs.student_loss, runs.student_loss),
         consistency_error=inconsistency,
         not_identified=left_open.not_identified if left_open else {},
@@ -145,10 +146,38 @@ def _objective(form: Form, spec: FitSpec, runs: Runs, supervised: SupervisedLaw 
     )
 
 
+def _near(
+    runs: Runs, spec: FitSpec, supervised: SupervisedLaw | None, objective: Objective, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Where the starts end that end near the best, and the share of all starts that each stands for.
+
+    These walk on, as a valley may be long; the rest is in another basin. Many runs are thinned out for the search; what
+    ended at the same place on the fewer runs then walks on once.
+    """
+    sample = thinned(runs)
+    chart, starts, found = _search(sample, spec, supervised, rng)
+    near = np.flatnonzero(found <= found.min() * (1 + _SAME_VALLEY))
+    if sample is runs:
+        return starts[near], np.full(near.size, 1 / spec.starts)
+    _, first, counts = np.unique(np.round(np.log(found[near]), 6), return_index=True, return_counts=True)
+    return objective.chart.from_theta(chart.theta(starts[near[first]])), counts / spec.starts
+
+
+def thinned(runs: Runs, most: int = 512) -> Runs:
+    """At most so many of the runs of each kind, evenly over their compute; the same runs where they are not more."""
+    chosen = []
+    for kind in (True, False):
+        own = np.flatnonzero(runs.distilled == kind)
+        own = own[np.argsort((runs.student_params * runs.student_tokens)[own], kind="stable")]
+        chosen.append(own[np.linspace(0, own.size - 1, min(most, own.size)).round().astype(np.intp)])
+    kept = np.sort(np.concatenate(chosen))
+    return runs if kept.size == len(runs) else runs.select(kept)
+
+
 def _search(
     runs: Runs, spec: FitSpec, supervised: SupervisedLaw | None, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Where the starts end, free coordinates (starts, q), and the objective there.
+) -> tuple[Chart, Array, Array]:
+    """A chart, where the starts end in it, free coordinates (starts, q), and the objective there.
 
     What is hard to reach is approached in stages, each from the ends of the last: a distillation law under a held
     supervised law and without a penalty, then with the penalty, then both laws free.
@@ -157,8 +186,7 @@ def _search(
     distilled, held = runs, supervised
     if spec.joint:
         distilled = runs.select(runs.distilled)
-        under = {name.removeprefix(UNDER): value for name, value in spec.fixed.items() if name.startswith(UNDER)}
-        alone = replace(spec, form="supervised", joint=False, consistency=0.0, fixed=under, tied={}, resamples=0)
+        alone = replace(under_spec(spec), resamples=0)
         first = fit_law(runs, alone)
         held, theta_under = first.law, first.theta
         assert isinstance(held, SupervisedLaw)
@@ -174,7 +202,8 @@ def _search(
         theta = stages[-1].chart.theta(found.theta)
         theta = np.concatenate([theta, np.tile(theta_under, (theta.shape[0], 1))], axis=1)
         found = both.solve(both.chart.from_theta(theta), both.weights, tolerance=1e-9, damping=0.1)
-    return found.theta, found.objective
+        return both.chart, found.theta, found.objective
+    return stages[-1].chart, found.theta, found.objective
 
 
 def latin_hypercube(rng: np.random.Generator, count: int, limits: Array) -> Array:

@@ -155,3 +155,17 @@ def cross_validate(
         errors = np.abs(evaluate(fit.law, arguments) / out.student_loss - 1)
         found.append(Fold(name=name, errors=errors, coverage=score(fit, out).coverage, status=fit.status))
     return found
+
+
+def forward_folds(runs: Runs) -> list[tuple[float, NDArray[np.int_]]]:
+    """Folds by student compute 6 N D that fit the cheapest half (60, 70, 80, 90 %) of the budgets and predict the rest.
+
+    Returns:
+        Largest parameters times tokens of a fitted run and, for each fold, labels per run: 0 fitted, 1 kept out.
+    """
+    cost = runs.student_params * runs.student_tokens
+    ordered = np.sort(cost)
+    budgets = ordered[np.append(True, np.diff(np.log(ordered)) > 1e-6)]  # a budget met by rounding is one
+    edges = dict.fromkeys(float(budgets[int(share * (budgets.size - 1))]) for share in (0.5, 0.6, 0.7, 0.8, 0.9))
+    labels = [(edge, (cost > edge * (1 + 1e-5)).astype(int)) for edge in edges]
+    return [(edge, label) for edge, label in labels if label.any()]

@@ -1,11 +1,11 @@
 """How to fit: the form, the loss, what is held, and how intervals are made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from distlaw.fit.forms import FORMS, Form, joint_form
+from distlaw.fit.forms import FORMS, UNDER, Form, joint_form
 
 INTERVALS = ("percentile", "bca")
 
@@ -69,6 +69,17 @@ class FitSpec:
             raise ValueError(f"level must be between 0 and 1, got {self.level}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")
+
+
+def under_spec(spec: FitSpec) -> FitSpec:
+    """How the supervised law under a joint fit is fitted alone: with what is held and tied of its coefficients."""
+    fixed = {name.removeprefix(UNDER): value for name, value in spec.fixed.items() if name.startswith(UNDER)}
+    tied = {
+        name.removeprefix(UNDER): other.removeprefix(UNDER)
+        for name, other in spec.tied.items()
+        if name.startswith(UNDER) and other.startswith(UNDER)
+    }
+    return replace(spec, form="supervised", joint=False, consistency=0.0, fixed=fixed, tied=tied)
 
 
 def form_of(spec: FitSpec) -> Form:

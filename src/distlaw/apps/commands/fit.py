@@ -8,18 +8,15 @@ from cyclopts import Parameter
 
 from distlaw.apps.options import Quantity, TableOptions, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
-from distlaw.laws import DEFAULT_LAW, SupervisedLaw
-
-FORM_OF_KIND = {"supervised": "supervised", "distillation": "distillation"}
 
 
 def fit(
     table: Path,
     *,
     rows: TableOptions = TableOptions(),
-    kind: Literal["supervised", "distillation"] = "distillation",
+    kind: Literal["supervised", "distillation"] | None = None,
     form: str | None = None,
-    supervised_law: str = DEFAULT_LAW,
+    supervised_law: str | None = None,
     holdout: str | None = None,
     loss: Literal["huber", "lad", "log-squared", "squared"] = "huber",
     delta: Quantity = 1e-3,
@@ -27,7 +24,7 @@ def fit(
     tie: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     below: float = 1.0,
     consistency: bool = False,
-    bootstrap: int = 4096,
+    bootstrap: int | None = None,
     clusters: Literal["runs", "teacher", "student", "seed", "group"] = "runs",
     intervals: Literal["percentile", "bca"] = "percentile",
     starts: int = 128,
@@ -46,11 +43,14 @@ def fit(
 
     Args:
         table: CSV, Parquet or JSONL of runs (see `distlaw check`).
-        kind: Which law to fit: runs without a teacher make a supervised law, runs with one a distillation law.
-        form: Functional form of a distillation law: distillation (eq. 8), exponential, effective-tokens,
-            effective-tokens-best-teacher or peaked-tokens.
+        kind: Which law to fit: runs without a teacher make a supervised law, runs with one a distillation law. By
+            default what the table has: a distillation law where enough of its runs have a teacher.
+        form: Functional form: supervised with all six coefficients free, distillation (eq. 8), exponential,
+            effective-tokens, effective-tokens-best-teacher or peaked-tokens. By default the one with the fewest
+            coefficients that no other beats clearly on runs kept out; --fix and --tie leave that choice to you too.
         supervised_law: What a distillation law rests on: the supervised part of a law or law file, `first` for one
-            fitted to the supervised runs of the table, or `joint` for both laws fitted to all of its runs at once.
+            fitted to the supervised runs of the table, or `joint` for both laws fitted to all of its runs at once. By
+            default joint where the supervised runs determine a law, and the default law of this program otherwise.
         holdout: Runs to keep out of the fit and predict, as 'student_loss <= 2.3'.
         loss: huber and lad (least absolute) and log-squared on log losses, squared on losses themselves.
         delta: Where the Huber loss turns linear, in log loss.
@@ -58,7 +58,8 @@ def fit(
         tie: Make a coefficient equal another, as beta=alpha; may be given again.
         below: Factor on the weight of runs that ended worse than the law says; less than 1 where some are under-tuned.
         consistency: Hold a distillation law to infinite-data consistency (appendix E.6).
-        bootstrap: Resamples for the intervals; 0 gives none.
+        bootstrap: Resamples for the intervals; 0 gives none. By default 4096, and fewer for more than 366 runs, down to
+            512.
         clusters: Resample runs, or all runs of a teacher, student, seed or group together.
         intervals: percentile, or bca (bias-corrected and accelerated), at the price of a refit a run or cluster.
         starts: Starts of the search.
@@ -70,8 +71,8 @@ def fit(
         data: What text and tokenizer the losses are on, for the law file.
         json: Print JSON.
     """
-    from distlaw.apps.fit_run import NotConvergedError, run_fit
-    from distlaw.fit import FitSpec, find_law
+    from distlaw.apps.fit_run import NotConvergedError, run_fit, wanted_law
+    from distlaw.fit import FitSpec
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
         raise ValueError(f"--out '{out}' must end in .json and lie in a folder that exists")
@@ -80,8 +81,6 @@ def fit(
 
         require_figure_path(figure)
     spec = FitSpec(
-        form=form or FORM_OF_KIND[kind],
-        joint=kind == "distillation" and supervised_law == "joint",
         loss=loss,
         delta=delta,
         fixed={k: number_of(v, k) for k, v in name_value_pairs(fix, "--fix", "gamma=1")},
@@ -89,18 +88,17 @@ def fit(
         below=below,
         consistency=1.0 if consistency else 0.0,
         starts=starts,
-        resamples=bootstrap,
         clusters=clusters,
         intervals=intervals,
         seed=seed,
     )
     runs = rows.read(table)
-    rests_on: SupervisedLaw | Literal["first"] | None = None
-    if kind == "distillation" and not spec.joint:
-        rests_on = "first" if supervised_law == "first" else find_law(supervised_law).supervised
+    wanted = wanted_law(kind, form, supervised_law)
     try:
-        with progress_bar("resamples", bootstrap > 0) as report:
-            done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, max_error=max_error, progress=report)
+        with progress_bar("fits") as report:
+            done = run_fit(
+                runs, spec, wanted, resamples=bootstrap, holdout=holdout, max_error=max_error, progress=report
+            )
     except NotConvergedError as error:
         print(f"distlaw: {error}", file=sys.stderr)
         return 1
@@ -118,6 +116,8 @@ def fit(
         from distlaw.report.fit_tables import fit_table
 
         console().print(content["answer"], markup=False, soft_wrap=True)
+        for sentence in done.choice.sentences:
+            console().print(sentence, markup=False, soft_wrap=True)
         console().print(fit_table(content, runs=table.name))
         print_warnings([str(caution) for caution in done.warnings])
         if not done.ok:

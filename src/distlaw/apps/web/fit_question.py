@@ -4,17 +4,19 @@ import shlex
 from dataclasses import dataclass
 from typing import ClassVar
 
+from distlaw.apps.fit_run import wanted_law
 from distlaw.apps.web.query import Question
-from distlaw.fit import FORMS, FitSpec
+from distlaw.fit import FORMS, FitSpec, Wanted
 from distlaw.laws import published, published_names
 from distlaw.runs import RUN_COLUMNS, one_line, parse_quantity
 from distlaw.runs.columns import NONE as NONE
 from distlaw.runs.columns import match_columns
 
 JOINT, FIRST = "joint", "first"
+CHOSEN = ""
+"""A word that is left to the runs."""
 
 RESTS_ON = (JOINT, FIRST, *(name for name in published_names() if published(name).kind == "distillation"))
-DISTILLED_FORMS = tuple(name for name, form in FORMS.items() if form.kind == "distillation")
 LOSSES = ("huber", "lad", "log-squared", "squared")
 CLUSTERS = ("runs", "teacher", "student", "seed", "group")
 MOST_RESAMPLES = 4096
@@ -39,9 +41,10 @@ class FitQuestion(Question):
 
     Attributes:
         table: Key of a table of the session.
-        kind: Which runs: those with a teacher, or those without.
-        form: Form of a distillation law.
-        rests: What that rests on: `joint` and `first` as `distlaw fit` has them, or a published law.
+        kind: Which runs: those with a teacher, or those without; empty: by the table.
+        form: Functional form; empty: chosen by held-out error. One of the other kind than is asked for is not used.
+        rests: What a distillation law rests on: `joint` and `first` as `distlaw fit` has them, or a published law;
+            empty: by the table.
         holdout: Runs to keep out, as `student_loss <= 2.3`; empty: none.
         loss: Of the fit.
         delta: Where the Huber loss turns linear.
@@ -53,18 +56,18 @@ class FitQuestion(Question):
     """
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "kind": ("distillation", "supervised"),
-        "form": DISTILLED_FORMS,
-        "rests": RESTS_ON,
+        "kind": (CHOSEN, "distillation", "supervised"),
+        "form": (CHOSEN, *FORMS),
+        "rests": (CHOSEN, *RESTS_ON),
         "loss": LOSSES,
         "consistency": ("", "yes"),
         "clusters": CLUSTERS,
     }
 
     table: str = ""
-    kind: str = "distillation"
-    form: str = "distillation"
-    rests: str = JOINT
+    kind: str = CHOSEN
+    form: str = CHOSEN
+    rests: str = CHOSEN
     holdout: str = ""
     loss: str = "huber"
     delta: str = "1e-3"
@@ -97,18 +100,25 @@ class FitQuestion(Question):
         Raises:
             ValueError: A number is wrong; names its field.
         """
-        distillation = self.kind == "distillation"
         resamples = self._whole("resamples", MOST_RESAMPLES)
         return FitSpec(
-            form=self.form if distillation else "supervised",
-            joint=distillation and self.rests == JOINT,
             loss=self.loss,
             delta=self._quantity("delta"),
-            consistency=1.0 if self.consistency and distillation else 0.0,
+            consistency=1.0 if self.consistency and self.kind != "supervised" else 0.0,
             resamples=resamples,
             clusters=self.clusters,
             seed=self._whole("seed", 2**31),
         )
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the user says of the law."""
+        return wanted_law(self.kind or None, self._form, self.rests or None)
+
+    @property
+    def _form(self) -> str | None:
+        fits = self.form and self.kind in (CHOSEN, FORMS[self.form].kind)
+        return self.form if fits else None
 
     def command(self, table: str) -> str:
         """The command line that gives the same fit.
@@ -116,11 +126,13 @@ class FitQuestion(Question):
         Args:
             table: Name of the table's file.
         """
-        words = ["distlaw", "fit", table, "--kind", self.kind]
+        words = ["distlaw", "fit", table]
         for name, text in self.columns.items():
             words += ["--columns", f"{name}={text}"]
-        if self.kind == "distillation":
-            words += ["--form", self.form, "--supervised-law", self.rests]
+        words += ["--kind", self.kind] if self.kind else []
+        words += ["--form", self._form] if self._form else []
+        if self.kind != "supervised":
+            words += ["--supervised-law", self.rests] if self.rests else []
             words += ["--consistency"] if self.consistency else []
         words += ["--holdout", self.holdout] if self.holdout.strip() else []
         words += ["--loss", self.loss, "--delta", self.delta, "--clusters", self.clusters]

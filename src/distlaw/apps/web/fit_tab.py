@@ -22,8 +22,8 @@ from distlaw.apps.web.elements import (
 )
 from distlaw.apps.web.figure import placed, places
 from distlaw.apps.web.fit_question import (
+    CHOSEN,
     CLUSTERS,
-    DISTILLED_FORMS,
     FIRST,
     JOINT,
     LABELS,
@@ -45,14 +45,19 @@ from distlaw.apps.web.shelf import Session, Upload
 from distlaw.apps.web.site import Site
 from distlaw.apps.web.uploads import MOST_BYTES, checked, received
 from distlaw.apps.web.workers import Job
+from distlaw.fit import FORMS
 from distlaw.runs import RUN_COLUMNS
 
 FIT: dict[str, Any] = {"seconds": 600.0, "memory": 6 << 30}
 _EVERY = 500  # ms between looks at a fit
 
-_RESTS = {JOINT: "fitted together with it", FIRST: "fitted to the same table first"} | {
-    name: f"as in {name}" for name in RESTS_ON if name not in (JOINT, FIRST)
-}
+_KINDS = {CHOSEN: "what the table has", "distillation": "distilled students", "supervised": "models trained alone"}
+_FORMS = {CHOSEN: "the one that the runs determine"} | {name: name for name in FORMS}
+_RESTS = {
+    CHOSEN: "the table's own, where it has one",
+    JOINT: "fitted together with it",
+    FIRST: "fitted to the same table first",
+} | {name: f"as in {name}" for name in RESTS_ON if name not in (JOINT, FIRST)}
 _CHARTS = {
     "extrapolation": "Student loss by its teacher",
     "errors": "Predictions against what was measured",
@@ -83,8 +88,8 @@ def _form(question: FitQuestion) -> html.Form:
     return html.Form(
         [
             html.H2("How to fit"),
-            Select(**at("kind"), options={"distillation": "distilled students", "supervised": "models trained alone"}),
-            select("form", DISTILLED_FORMS),
+            Select(**at("kind"), options=_KINDS),
+            Select(**at("form"), options=_FORMS),
             Select(**at("rests"), options=_RESTS),
             Text(**at("holdout"), placeholder="student_loss <= 2.3", help="The largest runs, to test extrapolation."),
             Text(**at("resamples"), help="0 to 4096; 0 gives no intervals."),

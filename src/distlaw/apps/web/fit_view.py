@@ -87,7 +87,7 @@ def progress_shown(job: Job) -> Content:
         return html.P(f"Done in {job.seconds:.1f} s.", className="help")
     if job.standing == "waiting":
         return html.P("Other fits go first; this one waits for its turn.", className="help")
-    words = f"{job.done:,} of {job.parts:,} resamples" if job.parts else "looking for the optimum from many starts"
+    words = f"{job.done:,} of {job.parts:,} fits" if job.parts else "looking for the optimum from many starts"
     share = {"value": str(job.done), "max": str(job.parts)} if job.parts else {}
     return [
         html.Progress(**share, **aria(label="Progress of the fit")),
@@ -126,6 +126,7 @@ def fit_shown(found: Fitted) -> list[Content]:
         interval = (content["intervals"] or {}).get(name)
         rows.append([name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"])
     parts: list[Content] = [html.P(content["answer"], className="verdict"), facts(*shown)]
+    parts.append(html.Ul([html.Li(sentence) for sentence in content["choice"]["because"]]))
     if content["not_tested"]:
         parts.append(message(content["not_tested"], kind="note"))
     if content["warnings"]:
@@ -143,7 +144,7 @@ def onward_shown(found: Fitted, question: FitQuestion, upload: Upload) -> list[C
     if found.law is not None:
         query = urlencode({"law": f"{OWN}{Path(upload.name).stem}.json"})
         links.append(dcc.Link("Look at this law", href=below(f"/law?{query}")))
-        if question.kind == "distillation":
+        if found.content["choice"]["kind"] == "distillation":
             links.append(dcc.Link("Plan with this law", href=below(f"/plan?{query}")))
     return [
         html.P(links, className="links"),

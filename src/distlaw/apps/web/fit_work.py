@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from distlaw.apps.fit_run import FitRun, run_fit
 from distlaw.apps.output import plain
-from distlaw.apps.web.fit_question import FIRST, NONE, FitQuestion, mapped
+from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
 from distlaw.apps.web.workers import Tell
 from distlaw.charts import Chart
-from distlaw.laws import SupervisedLaw, published
+from distlaw.laws import SupervisedLaw
 from distlaw.report.fit_charts import error_chart, profile_chart
 from distlaw.report.paper.fits import extrapolation
 from distlaw.report.paper.scope import Scope
@@ -153,11 +153,8 @@ def fit(path: Path, name: str, columns: tuple[str, ...], question: FitQuestion, 
     """
     runs = read(path, name, columns, question.columns)
     spec = question.spec
-    rests_on: SupervisedLaw | Literal["first"] | None = None
-    if question.kind == "distillation" and not spec.joint:
-        rests_on = "first" if question.rests == FIRST else published(question.rests).supervised
     holdout = question.holdout if question.holdout.strip() else None
-    done = run_fit(runs, spec, rests_on=rests_on, holdout=holdout, progress=tell)
+    done = run_fit(runs, spec, question.wanted, resamples=spec.resamples, holdout=holdout, progress=tell)
     result, law = done.result, None
     charts: dict[str, Chart] = {}
     if done.ok:
