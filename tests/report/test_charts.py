@@ -144,6 +144,22 @@ def test_whole_numbers_choose_and_numbers_lie_on_the_scale():
     assert [colour_of(i) for i in range(8)] == [*NAMED, NAMED[0]]
     assert colour_of(0.0) == VIRIDIS[0]
     assert colour_of(1.0, dark=True) == VIRIDIS[-1]
+
+
+def light_of(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("dark", "grounds"), [(False, ["#ffffff"]), (True, ["#14171c", "#171c23"])])
+def test_every_colour_can_be_seen_on_its_ground(dark, grounds):
+    """By the contrast of 3 to 1 that WCAG 2.2 asks of graphics (1.4.11)."""
+    colours = [colour_of(value, dark=dark) for value in (None, *range(len(NAMED)), *np.linspace(0, 1, 21).tolist())]
+    for ground in grounds:
+        for colour in colours:
+            dim, bright = sorted((light_of(colour), light_of(ground)))
+            assert (bright + 0.05) / (dim + 0.05) >= 3, colour
     assert colour_of(0) != colour_of(0.0)
 
 

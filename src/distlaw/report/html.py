@@ -1,6 +1,6 @@
 """A report as one HTML file that needs nothing else: styles, scripts and data are in it, and it asks for nothing.
 
-Every text is escaped. A content security policy lets the two scripts written here run and no other, and no request be
+Every text is escaped. A content security policy lets the scripts written here run and no other, and no request be
 made, so that even a text that slipped through could do nothing.
 """
 
@@ -56,7 +56,9 @@ def html_text(page: Page) -> str:
         ValueError: There are charts, and plotly is not installed.
     """
     has_charts = any(section.charts for section in page.sections)
-    scripts = [require_plotly().read_text(encoding="utf-8"), _asset("report.js")] if has_charts else []
+    scripts = []
+    if has_charts:
+        scripts = [require_plotly().read_text(encoding="utf-8"), _asset("charts.js"), _asset("report.js")]
     policy = [
         "default-src 'none'",
         "style-src 'unsafe-inline'",  # plotly sets styles of elements

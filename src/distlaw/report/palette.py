@@ -1,7 +1,8 @@
 """Colours and markers of every chart, on paper and on a page, light and dark.
 
-What has no order takes Okabe and Ito's palette, which colour-blind readers can tell apart. What has one, as sizes, runs
-along viridis, which keeps the order for them and in grey. Markers and dashes differ too, so that no colour is needed.
+What has no order takes the hues of Okabe and Ito's palette, which colour-blind readers can tell apart. What has one, as
+sizes, runs along viridis, which keeps the order for them and in grey. Both are as dark or as pale as a contrast of 3 to
+1 with the ground asks for. Markers and dashes differ too, so that no colour is needed.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ import numpy as np
 from distlaw.charts import Chart, Field, Guide, Kind, Series
 from distlaw.plan import SUPERVISED
 
-NAMED = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+NAMED = ("#0072B2", "#B87700", "#009E73", "#C23B00", "#CC79A7", "#3D94CC", "#8C7A00")
+NAMED_ON_DARK = ("#4DA3E0", "#E69F00", "#2BC493", "#F0793A", "#D99CC0", "#9AD0F5", "#F0E442")
 VIRIDIS = (
     "#440154",
     "#482475",
@@ -51,7 +53,7 @@ OPTION_STYLE: dict[str, tuple[Kind, int | None]] = {
 MARKERS = ("circle", "square", "triangle", "diamond", "triangle-down", "plus", "star", "cross")
 
 # Ends of viridis that lines can be seen in: its end is too pale on white, its beginning too dark on black.
-_ON_LIGHT, _ON_DARK = (0.0, 0.85), (0.3, 1.0)
+_ON_LIGHT, _ON_DARK = (0.0, 0.58), (0.4, 1.0)
 _POINTS = ("points", "hollow", "line-points")
 _MOST_LEVELS = 12
 
@@ -66,7 +68,7 @@ def colour_of(value: float | None, *, dark: bool = False) -> str:
     if value is None:
         return PALE_INK if dark else INK
     if isinstance(value, int):
-        return NAMED[value % len(NAMED)]
+        return (NAMED_ON_DARK if dark else NAMED)[value % len(NAMED)]
     low, high = _ON_DARK if dark else _ON_LIGHT
     return _along(VIRIDIS, low + (high - low) * value)
 

@@ -1,6 +1,8 @@
 """A site of the page for tests: laws, a study, a lab, and the app over them."""
 
 import json
+import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import pytest
 
 pytest.importorskip("dash", reason="the page's libraries are not installed: pip install 'distlaw[web]'")
 
+from distlaw.apps.web.app import make_app
+from distlaw.apps.web.serving import listen
 from distlaw.apps.web.site import Site
 from distlaw.charts import Axis, Chart, Panel, Series
 from distlaw.fit import FitSpec, fit_law, write_law
@@ -123,3 +127,93 @@ def site(laws, studies):
     site = Site.of(laws=laws, studies=[studies])
     yield site
     site.close()
+
+
+# A browser
+
+NAMES = ("chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
+FLAGS += ("disable-component-update", "disable-sync", "disable-dev-shm-usage")
+WAIT = 120_000  # ms, on a machine that has much else to do; nothing takes that long
+
+
+@pytest.fixture(scope="module")
+def address(laws, studies):
+    site = Site.of(laws=laws, studies=[studies])
+    server = listen(make_app(site), host="127.0.0.1", port=0, allow=["plan.localhost"])
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+    thread.join()
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        flags = [f"--{flag}" for flag in FLAGS]
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=WAIT)
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page that notes what it asks for and what it complains of."""
+
+    def __init__(self, browser, address, **looks) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 2600}, accept_downloads=True, **looks)
+        self.context.set_default_timeout(WAIT)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+        self.browser, self.page, self.address = browser, self.context.new_page(), address
+        self.outside: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", self._asks)
+        self.page.on("console", self._says)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def another(self, address=None):
+        """Somebody else's browser, at this address or another."""
+        return Visit(self.browser, address or self.address)
+
+    def upload(self, where, name, content) -> None:
+        file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        self.page.set_input_files(where, file)
+
+    def _asks(self, request) -> None:
+        if not request.url.startswith((self.address + "/", "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def _says(self, said) -> None:
+        unknown = "404 (not found)" in said.text.lower()  # the status of an unknown path
+        if said.type == "error" and not unknown:
+            self.complaints.append(said.text)
+
+    def open(self, path):
+        self.page.goto(self.address + path)
+        self.page.wait_for_selector("main h1")
+        return self.page
+
+    def answer(self, text):
+        """Wait until the answer has this text."""
+        self.page.wait_for_function(
+            "text => [...document.querySelectorAll('.answer')].some(one => one.textContent.includes(text))", arg=text
+        )
+
+    def saved(self, button):
+        with self.page.expect_download() as coming:
+            self.page.click(button)
+        return Path(coming.value.path()).read_bytes()
+
+
+@pytest.fixture
+def visit(browser, address, request):
+    found = Visit(browser, address, **getattr(request, "param", {}))
+    yield found
+    found.context.close()
+    assert found.outside == []
+    assert found.complaints == []

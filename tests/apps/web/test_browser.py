@@ -6,107 +6,17 @@ import gzip
 import http.client
 import http.server
 import json
-import shutil
 import threading
-from pathlib import Path
 
 import pytest
 
-from distlaw.apps.web.app import make_app
 from distlaw.apps.web.plan_question import PlanQuestion
-from distlaw.apps.web.serving import listen
-from distlaw.apps.web.site import Site
 from distlaw.apps.web.study_question import StudyQuestion
 
-NAMES = ("chromium", "/usr/bin/chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
-FLAGS += ("disable-component-update", "disable-sync", "disable-dev-shm-usage")
-WAIT = 120_000  # ms, on a machine that has much else to do; nothing takes that long
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def address(laws, studies):
-    site = Site.of(laws=laws, studies=[studies])
-    server = listen(make_app(site), host="127.0.0.1", port=0, allow=["plan.localhost"])
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
-    thread.join()
-    site.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        flags = [f"--{flag}" for flag in FLAGS]
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=WAIT)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A page that notes what it asks for and what it complains of."""
-
-    def __init__(self, browser, address, **looks) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 2600}, accept_downloads=True, **looks)
-        self.context.set_default_timeout(WAIT)
-        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-        self.page, self.address = self.context.new_page(), address
-        self.outside: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", self._asks)
-        self.page.on("console", self._says)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _asks(self, request) -> None:
-        if not request.url.startswith((self.address + "/", "data:", "blob:")):
-            self.outside.append(request.url)
-
-    def _says(self, said) -> None:
-        unknown = "404 (not found)" in said.text.lower()  # the status of an unknown path
-        if said.type == "error" and not unknown:
-            self.complaints.append(said.text)
-
-    def open(self, path):
-        self.page.goto(self.address + path)
-        self.page.wait_for_selector("main h1")
-        return self.page
-
-    def answer(self, text):
-        """Wait until the answer has this text."""
-        self.page.wait_for_function(
-            "text => [...document.querySelectorAll('.answer')].some(one => one.textContent.includes(text))", arg=text
-        )
-
-    def saved(self, button):
-        with self.page.expect_download() as coming:
-            self.page.click(button)
-        return Path(coming.value.path()).read_bytes()
-
-
-@pytest.fixture
-def visit(browser, address, request):
-    found = Visit(browser, address, **getattr(request, "param", {}))
-    yield found
-    found.context.close()
-    assert found.outside == []
-    assert found.complaints == []
-
-
-def upload(visit, where, name, content):
-    mime = "application/octet-stream"
-    visit.page.set_input_files(where, {"name": name, "mimeType": mime, "buffer": content})
-
-
-def test_a_plan_and_its_link(visit, browser, address):
+def test_a_plan_and_its_link(visit):
     page = visit.open("/")
     visit.answer("a student of 1B parameters ends 0.0108 nats better")
     page.wait_for_selector("#plan-loss .trace")
@@ -128,7 +38,7 @@ def test_a_plan_and_its_link(visit, browser, address):
     link = page.url
     assert PlanQuestion.from_query(link.partition("?")[2])[1] == []
     words = page.inner_text("#plan-answer")
-    other = Visit(browser, address)
+    other = visit.another()
     other.page.goto(link)
     other.page.wait_for_selector("#plan-teachers >> text=ours, the old")
     assert other.page.inner_text("#plan-answer") == words
@@ -202,7 +112,7 @@ def test_tabs_keep_what_was_asked(visit):
 
 def test_a_table_is_fitted_and_planned_with(visit, table):
     page = visit.open("/fit")
-    upload(visit, "#fit-upload", "our runs.csv", table.read_bytes())
+    visit.upload("#fit-upload", "our runs.csv", table.read_bytes())
     page.wait_for_selector("text=36 distilled, 12 alone")
     page.select_option("#fit-form", "peaked-tokens")
     page.select_option("#fit-rests", "busbridge2025")
@@ -225,7 +135,7 @@ def test_a_table_is_fitted_and_planned_with(visit, table):
 def test_columns_are_mapped_and_a_long_fit_is_cancelled(visit, table):
     lines = table.read_text().splitlines()
     page = visit.open("/fit")
-    upload(visit, "#fit-upload", "t.csv", "\n".join(["size,D,final,guide", *lines[1:]]).encode())
+    visit.upload("#fit-upload", "t.csv", "\n".join(["size,D,final,guide", *lines[1:]]).encode())
     page.wait_for_selector("text=Choose the column of student_params, student_loss")
     page.select_option("#fit-column-student_params", "size")
     page.select_option("#fit-column-student_loss", "final")
@@ -251,9 +161,9 @@ def test_hostile_tables_are_refused_and_the_page_lives(visit, table):
         ("<img src=x onerror=alert(1)>.csv", b"", "<img src=x onerror=alert(1)>.csv: the table has no rows"),
         ("deep.jsonl", b"[" * 100_000, "deep.jsonl: cannot be read"),
     ):
-        upload(visit, "#fit-upload", name, content)
+        visit.upload("#fit-upload", name, content)
         page.wait_for_function("says => document.querySelector('main').textContent.includes(says)", arg=says)
-    upload(visit, "#fit-upload", "good.csv", table.read_bytes())
+    visit.upload("#fit-upload", "good.csv", table.read_bytes())
     page.wait_for_selector("text=good.csv: 48 rows")
 
 
@@ -372,7 +282,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         headers = {name: text for name, text in self.headers.items() if name.lower() != "connection"}
         headers |= {"X-Forwarded-For": self.client_address[0], "X-Forwarded-Proto": "http"}
         headers |= {"X-Forwarded-Prefix": self.prefix}
-        connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=WAIT / 1000)
+        connection = http.client.HTTPConnection("127.0.0.1", self.behind, timeout=120)
         with contextlib.closing(connection):
             connection.request(self.command, path, body, headers)
             answer = connection.getresponse()
@@ -408,8 +318,8 @@ def proxied(address):
         thread.join()
 
 
-def test_behind_a_proxy(browser, proxied, table):
-    visit = Visit(browser, proxied)
+def test_behind_a_proxy(visit, proxied, table):
+    visit = visit.another(proxied)
     page = visit.open("/")
     visit.answer("nats better")
     page.fill("#plan-student", "3B")
@@ -420,7 +330,7 @@ def test_behind_a_proxy(browser, proxied, table):
     visit.answer("distilled on")
     assert page.url.startswith(f"{proxied}/law")
     page.click("#nav-fit")
-    upload(visit, "#fit-upload", "ours.csv", table.read_bytes())
+    visit.upload("#fit-upload", "ours.csv", table.read_bytes())
     page.wait_for_selector("text=ours.csv: 48 rows")
     page.wait_for_function("() => location.search.includes('table=')")
     page.reload()
@@ -468,9 +378,9 @@ def test_a_law_file_that_is_dropped_is_used(visit, laws):
     page = visit.open("/plan")
     visit.answer("nats better")
     page.click("text=Own law file")
-    upload(visit, "#plan-upload", "notes.json", base64.b64encode(b"x"))
+    visit.upload("#plan-upload", "notes.json", base64.b64encode(b"x"))
     page.wait_for_selector("#plan-upload-said >> text=is not JSON")
-    upload(visit, "#plan-upload", "ours.json", (laws / "mine.json").read_bytes())
+    visit.upload("#plan-upload", "ours.json", (laws / "mine.json").read_bytes())
     page.wait_for_selector("#plan-upload-said >> text=ours.json is chosen")
     page.wait_for_function("() => location.search.includes('law=own')")
     page.wait_for_selector("#plan-table >> text=90 % interval")

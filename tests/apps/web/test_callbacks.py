@@ -305,6 +305,19 @@ def test_a_fit_is_cancelled(browser, table):
     assert state["fit-clock.disabled"] is True
 
 
+@pytest.mark.parametrize(
+    ("tab", "output"),
+    [("plan", "plan-answer.children"), ("law", "law-answer.children"), ("fit", "fit-checked.children")],
+)
+def test_a_value_that_is_nothing_is_said(browser, tab, output):
+    question = next(one.question for one in TABS if one.name == tab)
+    for name in question.names():
+        if name in question.CHOICES or name in ("teacher", "table", "holdout") or name.startswith("column_"):
+            continue  # of these a table is asked, or the link itself says so
+        values = inputs(tab, question(**{name: "parsecs"})) | {"fit-table.data": ""}
+        assert "'parsecs'" in str(browser.ask(output, values)[output])
+
+
 def test_a_table_with_bad_rows_names_them(browser, tmp_path):
     path = tmp_path / "bad.csv"
     path.write_text("N,D,loss\n1e8,1e9,3\n=cmd(),1e9,3\n1e8,,3\n")

@@ -1,11 +1,15 @@
+from importlib.resources import files
+
 import pytest
 
-from distlaw.apps.web.elements import amount, counted, csv_text, sentence, table
+from distlaw.apps.web.elements import amount, csv_text, sentence, table
+from distlaw.report.palette import NAMED, NAMED_ON_DARK
+from distlaw.runs import counted
 
 
 def test_what_a_spreadsheet_would_run_is_quoted():
-    text = csv_text([{"name": "=cmd()", "loss": -1.5}, {"name": "+1", "more": None}, {"name": "plain"}])
-    assert text.splitlines() == ["name,loss,more", "'=cmd(),-1.5,", "'+1,,", "plain,,"]
+    text = csv_text([{"name": "=cmd()", "loss": -1.5}, {"name": "+a", "more": None}, {"name": "plain"}])
+    assert text.splitlines() == ["name,loss,more", "'=cmd(),-1.5,", "'+a,,", "plain,,"]
 
 
 def test_cells_are_numbers_to_four_digits_or_what_they_are():
@@ -33,3 +37,15 @@ def test_amounts():
         "1 job",
         "2 jobs",
     )
+
+
+def test_a_column_may_stand_under_another():
+    shown = table("t", ["a", "b", "c"], [["x", "y", "z"]], under={"c": "b", "d": "a", "b": "gone"})
+    assert shown.under == [-1, -1, 1]
+
+
+def test_parts_of_the_compute_have_one_colour_in_tables_and_charts():
+    style = (files("distlaw.apps.web") / "assets" / "style.css").read_text(encoding="utf-8").lower()
+    for colours in (NAMED, NAMED_ON_DARK):
+        for name, colour in zip(("student", "logits", "teacher", "serving"), colours, strict=False):
+            assert f"--{name}: {colour.lower()};" in style

@@ -103,9 +103,9 @@ def test_a_law_file_that_is_brought_along(laws):
     law = law_of_text((laws / "mine.json").read_text(), "mine.json")
     assert law.key == "own:mine.json"
     assert law.has_draws
-    with pytest.raises(ValueError, match=r"'evil.json' is not JSON"):
+    with pytest.raises(ValueError, match=r"'evil.json' .*is not JSON"):
         law_of_text("=cmd()", "evil.json")
-    with pytest.raises(ValueError, match=r"'evil.json' is not JSON"):
+    with pytest.raises(ValueError, match=r"'evil.json' .*is nested more than 100 deep"):
         law_of_text("[" * 100_000, "evil.json")
 
 
@@ -113,7 +113,9 @@ def test_a_law_file_with_very_many_resamples_is_refused(laws):
     content = json.loads((laws / "mine.json").read_text())
     count, width = 10_001, content["draws"]["shape"][1]
     zeros = base64.b64encode(zlib.compress(bytes(8 * count * width))).decode()
-    text = json.dumps(content | {"draws": {"shape": [count, width], "float64": zeros}})
+    del content["sha256"]
+    many = {"format": "distlaw-law-1", "draws": {"shape": [count, width], "float64": zeros}}  # without a checksum
+    text = json.dumps(content | many)
     with pytest.raises(ValueError, match=r"'many.json' has 10,001 resamples; at most 10,000 are read"):
         law_of_text(text, "many.json")
 

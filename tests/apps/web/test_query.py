@@ -44,6 +44,11 @@ def test_no_link_whatever_breaks_the_page(kind, query):
     ("query", "says"),
     [
         ("student=2B&colour=red", "'colour' is not known here"),
+        (
+            "unit=parsecs",
+            "unit 'parsecs' is unknown; it is one of flops, gpu-hours, dollars, tokens, loss; flops is",
+        ),
+        ("shared=no", "shared 'no' is unknown; it is one of nothing, yes; nothing is taken"),
         ("situation=magic", "situation 'magic' is unknown; it is one of best-case, teacher-inference"),
         ("student=1B&student=2B", "gives 'student' twice; the first is taken"),
         ("student=" + "1" * (LONGEST_TEXT + 1), "'student' is too long"),
@@ -66,3 +71,16 @@ def test_what_can_be_read_of_a_bad_link_is():
 
 def test_an_emptied_input_is_not_the_default():
     assert PlanQuestion.from_query(PlanQuestion(student="").to_query())[0].student == ""
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_every_word_that_is_none_of_a_few_is_said_to_be_unknown(kind):
+    for name in kind.CHOICES:
+        question, problems = kind.from_query(f"{name.replace('_', '-')}=parsecs")
+        assert question == kind()
+        assert len(problems) == 1
+        assert "'parsecs' is unknown; it is one of" in problems[0]
+
+
+def test_words_are_known_in_any_case():
+    assert PlanQuestion.from_query("unit=FLOPs&accelerator=H100")[1] == []

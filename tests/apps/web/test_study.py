@@ -7,7 +7,16 @@ import pytest
 
 from distlaw.apps.web.studies import Studies
 from distlaw.apps.web.study_question import StudyQuestion, chosen, curve_chart, loss_chart, place_of, rows
-from distlaw.apps.web.study_view import lab_head, lab_shown, report_shown, runs_shown, status_shown
+from distlaw.apps.web.study_view import (
+    best_sentence,
+    findings_of,
+    finished_shown,
+    lab_head,
+    lab_shown,
+    report_shown,
+    runs_shown,
+    status_shown,
+)
 
 
 @pytest.fixture
@@ -90,6 +99,48 @@ def test_its_report_is_shown_in_words(studies, tmp_path):
     file.symlink_to(tmp_path.parent / "elsewhere.md")
     (tmp_path.parent / "elsewhere.md").write_text("secret")
     assert found.report(place) is None
+
+
+def test_what_a_report_says_is_read_with_its_questions():
+    text = """# A study
+
+Words.
+
+## How far do seeds scatter?
+
+By 1 %. Not
+much.
+
+| a | b |
+|---|---|
+
+## When does distilling beat supervised training?
+
+Never.
+
+## What is only a table?
+
+*Numbers*
+
+| a |
+|---|
+"""
+    assert findings_of(text) == [
+        ("When does distilling beat supervised training?", "Never."),
+        ("How far do seeds scatter?", "By 1 %. Not much."),
+    ]
+    shown = str(report_shown(text))
+    assert shown.index("Never.") < shown.index("The whole report")
+
+
+def test_the_best_run_is_said_first(found, studies):
+    runs = found.runs(found.find(at(studies, "live")))
+    assert (
+        best_sentence(runs)
+        == "Best: 2.0000 nats, by 100M parameters on 20M tokens, distilled from a teacher of 2.0000."
+    )
+    assert best_sentence([]) == ""
+    assert "Best: 2.0000 nats" in str(finished_shown("a", runs)[1])
 
 
 def test_runs_are_filtered_and_sorted(found, studies):

@@ -141,6 +141,7 @@ _PAGE = """<!DOCTYPE html>
     {%css%}
   </head>
   <body>
+    <script src="/charts.js"></script>
     {%app_entry%}
     <noscript>This page needs JavaScript. The same answers: distlaw plan --help</noscript>
     <footer>

@@ -54,20 +54,35 @@ class Quantity(_Control):
 
 
 class Select(_Control):
-    """One of a few words; `options` maps what is kept to what is shown, in order, or groups of such mappings."""
+    """One of a few words; `options` maps what is kept to what is shown, in order, or groups of such mappings.
+
+    `about` says more of an option, below it once it is chosen.
+    """
 
     _type = "Select"
 
     def __init__(
-        self, id: str, label: str, value: str, options: Mapping[str, str | Mapping[str, str]], *, help: str = ""
+        self,
+        id: str,
+        label: str,
+        value: str,
+        options: Mapping[str, str | Mapping[str, str]],
+        *,
+        help: str = "",
+        about: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(id=id, label=label, value=value, help=help, options=options_of(options))
+        super().__init__(id=id, label=label, value=value, help=help, options=options_of(options, about or {}))
 
 
-def options_of(options: Mapping[str, str | Mapping[str, str]]) -> list[dict[str, Any]]:
+def options_of(
+    options: Mapping[str, str | Mapping[str, str]], about: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """What a `Select` is told of its options."""
+    more = about or {}
     return [
-        {"group": key, "options": options_of(shown)} if isinstance(shown, Mapping) else {"value": key, "label": shown}
+        {"group": key, "options": options_of(shown, more)}
+        if isinstance(shown, Mapping)
+        else {"value": key, "label": shown} | ({"about": more[key]} if key in more else {})
         for key, shown in options.items()
     ]
 
@@ -124,7 +139,8 @@ class Table(_Control):
     """A table that scrolls on its own where it is wider than the page; the first cell of a row is its header.
 
     One component, as Dash would look at thousands of cells at every change. A cell is a text, or a mapping of `words`
-    and a `kind` (a class), or `words` and a `bar` of shares by name.
+    and a `kind` (a class), or `words` and a `bar` of shares by name. A column may stand `under` another, whose cells
+    then have it as a smaller line: so that a table with many columns is not wider than the page.
     """
 
     _type = "Table"
@@ -137,6 +153,9 @@ class Table(_Control):
         *,
         marked: int = -1,
         tall: bool = False,
+        under: Mapping[str, str] | None = None,
     ) -> None:
         cells = [list(row) for row in rows]
-        super().__init__(caption=caption, columns=list(columns), rows=cells, marked=marked, tall=tall)
+        names = list(columns)
+        above = [names.index(under[name]) if under and under.get(name) in names else -1 for name in names]
+        super().__init__(caption=caption, columns=names, rows=cells, marked=marked, tall=tall, under=above)

@@ -31,7 +31,13 @@ def card(title: str, *children: Content, id: str | None = None, wide: bool = Fal
 
 
 def table(
-    caption: str, columns: Sequence[str], rows: Iterable[Sequence[Content]], *, marked: int = -1, tall: bool = False
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Content]],
+    *,
+    marked: int = -1,
+    tall: bool = False,
+    under: Mapping[str, str] | None = None,
 ) -> Table:
     """A table; numbers are written to four digits.
 
@@ -41,9 +47,10 @@ def table(
         rows: Cells: texts, numbers, or what `Table` takes.
         marked: Row that is set off.
         tall: Whether it may be long and scrolls downwards too.
+        under: Columns that stand under another, by name.
     """
     cells = [[_cell(value) for value in row] for row in rows]
-    return Table(caption, columns, cells, marked=marked, tall=tall)
+    return Table(caption, columns, cells, marked=marked, tall=tall, under=under)
 
 
 def _cell(value: Content) -> Content:

@@ -20,12 +20,8 @@ def drawn(chart: Chart, look: str | None) -> dict[str, Any]:
     figure = plotly_figure(chart, dark="dark" in words, columns=1 if "narrow" in words else None)
     layout = figure["layout"]
     del layout["height"]
-    layout |= {"uirevision": chart.name, "margin": {"l": 62, "r": 12, "t": 56, "b": 48}, "autosize": True}
+    layout |= {"uirevision": chart.name}  # its margins are those of charts.js, which knows how wide it is
     layout["font"] |= {"family": _FONT}
-    layout["legend"] |= {"font": {"size": 11}}
-    for name in layout:
-        if name.startswith(("xaxis", "yaxis")):
-            layout[name]["automargin"] = False  # margins that follow labels and legend at once may never come to rest
     if any(panel.field is not None for panel in chart.panels):
         for shape in layout["shapes"]:  # over the colours, which would hide them
             shape["layer"] = "above"

@@ -100,7 +100,6 @@ def _form(question: FitQuestion) -> html.Form:
                 Check(**at("consistency")),
                 select("clusters", CLUSTERS),
                 Text(**at("seed")),
-                Text(**at("units"), placeholder="tokens=B, loss=bits"),
             ),
         ],
         className="card form",
@@ -248,11 +247,11 @@ def check(site: Site, *values: Any) -> tuple[Any, Any, bool]:  # noqa: ANN401
     given = {name: str(value or "") for name, value in zip(_SETTINGS, settings, strict=True)}
     question = FitQuestion(table=key or "", **given, **{f"column_{name}": text for name, text in (said or {}).items()})
     asked = {"query": question.to_query(), "ok": False}
-    if not key:
-        return asked, None, True
     try:
-        _, upload = _table_of(site, question)
         _ = question.spec
+        if not key:
+            return asked, None, True
+        _, upload = _table_of(site, question)
         runs = checked(site, upload, question)
     except ValueError as error:
         return asked, problems_shown(str(error)), True

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Collection
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class FramedDash(Dash):
         server: Flask = self.server  # pyright: ignore[reportAssignmentType]
         endpoint = next(rule.endpoint for rule in server.url_map.iter_rules() if rule.rule.startswith(COMPONENTS))
         server.view_functions[endpoint] = self._component
+        server.add_url_rule("/charts.js", view_func=_charts)
 
     def index(self, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """The page, which says itself that there is nothing at an unknown path."""
@@ -58,3 +60,8 @@ class FramedDash(Dash):
         if not file.is_file():
             abort(404)
         return send_file(file, conditional=True, max_age=_YEAR if fingerprinted else None)
+
+
+def _charts() -> Response:
+    """What fits a figure into its place, which reports have too."""
+    return send_file(Path(str(files("distlaw.report") / "assets" / "charts.js")), conditional=True)

@@ -55,6 +55,12 @@ _RANGES = {
     "tokens": (1e6, 1e15),
     "loss": (1.5, 6.0),
 }
+_SITUATIONS = {
+    "best-case": "Teacher and logits free",
+    "teacher-inference": "Teacher there, logits paid",
+    "teacher-pretraining": "Teacher trained, logits free",
+    "teacher-pretraining-and-inference": "Teacher trained, logits paid",
+}
 _CHARTS = {
     "loss": "Loss against compute",
     "gain": "What distilling gains at equal compute",
@@ -97,7 +103,7 @@ def _form(question: PlanQuestion, site: Site) -> html.Form:
             Quantity(**at("student"), low=1e5, high=1e12, help=_HELP["student"]),
             Quantity(**at("budget"), low=low, high=high),
             Select(**at("unit"), options=UNITS),
-            Select(**at("situation"), options=situations),
+            Select(**at("situation"), options=_SITUATIONS, about=situations),
             Select(**at("law"), options=site.laws.options(site.own_laws()), help=_HELP["law"]),
             details(
                 "Sharing and serving",

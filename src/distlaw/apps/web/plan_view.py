@@ -56,8 +56,6 @@ def answer_shown(one: Answer) -> list[Content]:
         hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
         found.append(fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"))
     parts: list[Content] = [html.H1(word), html.P(words[:1].upper() + words[1:], className="lead"), facts(*found)]
-    if one.own_problem is not None:
-        parts.append(message(f"Without your own teachers: {one.own_problem}", kind="warning"))
     if one.warnings:
         beyond = any(text.endswith("an extrapolation") for text in one.warnings)
         number = f"{len(one.warnings)} {'things' if len(one.warnings) > 1 else 'thing'} to know"
@@ -130,10 +128,27 @@ def options_table(
                 amount(bill.dollars),
             ]
         )
-    shown: list[Content] = [table("Five ways to make the student, each at its best", columns, lines, marked=marked)]
+    title = "Five ways to make the student, each at its best"
+    shown: list[Content] = [table(title, columns, lines, marked=marked, under=_UNDER)]
     if any(option.at_bounds for option in one.plan.options):
         shown.append(html.P("* on a bound of the search", className="help"))
     return shown
+
+
+_UNDER = {
+    "90 % interval": "Student loss, nats",
+    "Distilling ahead in": "Against scratch",
+    "Teacher tokens": "Teacher, for one",
+    "Teacher loss": "Teacher, for one",
+    "$": "GPU-hours",
+}
+_UNDER_OWN = {
+    "90 % interval": "Student loss, nats",
+    "Distilling ahead in": "Gain",
+    "Teacher loss": "Parameters",
+    "Loss is": "Parameters",
+}
+"""Columns that stand under another, which says what they are of."""
 
 
 def _judged(one: Answer, option: Option, verdict: Verdict) -> tuple[str, str]:
@@ -166,8 +181,6 @@ def _shares(option: Option, serving: bool) -> dict[str, Any]:
 
 def teachers_table(one: Answer) -> Content:
     """The user's own teachers, ranked."""
-    if one.own_problem is not None:
-        return message(one.own_problem)
     if not one.own:
         return None
     columns = [
@@ -197,7 +210,7 @@ def teachers_table(one: Answer) -> Content:
         ]
         for row in one.own
     ]
-    return [html.H3("Your own teachers"), table("Own teachers, best first", columns, lines, marked=0)]
+    return [html.H3("Your own teachers"), table("Own teachers, best first", columns, lines, marked=0, under=_UNDER_OWN)]
 
 
 def export_shown(one: Answer) -> list[Content]:

@@ -77,11 +77,17 @@ class Question:
                 given.setdefault(field.name, []).append(_cells(text))
             elif field.name in given:
                 problems.append(f"the link gives '{key}' twice; the first is taken")
-            elif text not in cls.CHOICES.get(field.name, (text,)):
-                choices = ", ".join(word or "nothing" for word in cls.CHOICES[field.name])
-                problems.append(f"the link's {key} '{one_line(text, 40)}' is unknown; it is one of {choices}")
-            else:
+            elif (words := cls.CHOICES.get(field.name)) is None:
                 given[field.name] = text
+            elif text.lower() in words:
+                given[field.name] = text.lower()
+            else:
+                listed, taken = (
+                    ", ".join(word or "nothing" for word in some) for some in (words, [str(field.default)])
+                )
+                problems.append(
+                    f"the link's {key} '{one_line(text, 40)}' is unknown; it is one of {listed}; {taken} is taken"
+                )
         for name, value in given.items():
             if isinstance(value, list):
                 if len(value) > MOST_ROWS:

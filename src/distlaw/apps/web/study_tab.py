@@ -31,7 +31,15 @@ from distlaw.apps.web.study_question import (
     place_of,
     rows,
 )
-from distlaw.apps.web.study_view import lab_head, lab_shown, report_shown, runs_shown, status_shown
+from distlaw.apps.web.study_view import (
+    best_sentence,
+    finished_shown,
+    lab_head,
+    lab_shown,
+    report_shown,
+    runs_shown,
+    status_shown,
+)
 from distlaw.charts import Chart
 
 _EVERY = 3000  # ms between looks at a study
@@ -84,9 +92,9 @@ def _runs() -> html.Div:
     """The runs of a study, which a lab has not."""
     return html.Div(
         [
+            html.Div(id="study-report"),
             charts_card("study", _CHARTS),
             card("Runs", buttons(button("study-table-csv", "CSV")), html.Div(id="study-table")),
-            html.Div(id="study-report"),
         ],
         id="study-runs",
         className="results",
@@ -150,11 +158,10 @@ def look(site: Site, asked: Any, _tick: Any, before: Any) -> tuple[Any, Any, boo
             return no_update if outcome is None else lab_head(outcome), seen, True, True
         if place.live:
             standing = studies.status(place)
-            shown, number = status_shown(standing, place.key), standing.done
+            shown, number = status_shown(standing, place.key, best_sentence(studies.runs(place))), standing.done
         else:
-            number = len(studies.runs(place))
-            words = f"A finished study of {number} runs, from its table."
-            shown = [html.H1(place.key), html.P(words, className="lead")]
+            runs = studies.runs(place)
+            shown, number = finished_shown(place.key, runs), len(runs)
         seen = f"{asked['query']} {number}"
         # Where nothing is new, what is below stays as it is: a part that was opened would else be shut.
         return shown, no_update if seen == before else seen, False, False

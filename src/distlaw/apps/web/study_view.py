@@ -5,7 +5,7 @@ import re
 from dash import dcc, html
 
 from distlaw.apps.web.controls import Chart as Drawn
-from distlaw.apps.web.elements import Content, aria, card, fact, facts, table
+from distlaw.apps.web.elements import Content, aria, card, details, fact, facts, sentence, table
 from distlaw.apps.web.figure import drawn, height
 from distlaw.apps.web.studies import Run
 from distlaw.apps.web.study_question import MOST_ROWS
@@ -16,10 +16,17 @@ from distlaw.runs import counted, format_quantity
 from distlaw.sweep.status import Status
 
 _MOST_CHARTS = 12  # of a lab
+_FIRST = "When does distilling beat"  # of a report's questions
 
 
-def status_shown(found: Status, key: str) -> list[Content]:
-    """Where a study stands."""
+def status_shown(found: Status, key: str, best: str = "") -> list[Content]:
+    """Where a study stands.
+
+    Args:
+        found: Its status.
+        key: What it is called.
+        best: Its best run so far, a sentence.
+    """
     share = found.flops_done / found.flops if found.flops else 1.0
     left = found.seconds_left
     time = "nobody is at work" if left is None else "" if not left else f"about {_hours(left)} left"
@@ -33,7 +40,7 @@ def status_shown(found: Status, key: str) -> list[Content]:
     ]
     parts: list[Content] = [
         html.H1(key),
-        html.P(found.about, className="lead"),
+        html.P(f"{best} {sentence(found.about)}".strip(), className="lead"),
         html.Progress(value=str(found.done), max=str(max(found.runs, 1)), **aria(label="Runs done")),
         facts(*shown),
     ]
@@ -88,11 +95,50 @@ def runs_shown(runs: list[Run]) -> list[Content]:
     return [table(caption, columns, lines, tall=True)]
 
 
+def finished_shown(key: str, runs: list[Run]) -> list[Content]:
+    """A study of which the table is left: how good its students became."""
+    return [
+        html.H1(key),
+        html.P(f"{best_sentence(runs)} A finished study of {counted(len(runs), 'run')}.", className="lead"),
+    ]
+
+
+def best_sentence(runs: list[Run]) -> str:
+    """The run with the lowest loss, in words; nothing where there are no runs."""
+    known = [run for run in runs if run.student_loss == run.student_loss]
+    if not known:
+        return ""
+    best = min(known, key=lambda run: run.student_loss)
+    teacher = f"distilled from a teacher of {best.teacher_loss:.4f}" if best.distilled else "trained alone"
+    size, tokens = format_quantity(best.student_params), format_quantity(best.student_tokens)
+    return f"Best: {best.student_loss:.4f} nats, by {size} parameters on {tokens} tokens, {teacher}."
+
+
+def findings_of(text: str) -> list[tuple[str, str]]:
+    """The questions of a report and their answers: its second headings, and the words below each.
+
+    A report goes from how the runs were looked at to what they say; here what they say comes first, and before all
+    whether distilling pays.
+    """
+    found: list[tuple[str, str]] = []
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        question, _, rest = part.partition("\n")
+        said = next((one for one in re.split(r"\n\s*\n", rest.strip()) if one[:1].isalnum()), "")
+        if said:
+            found.insert(0, (question.strip(), " ".join(said.split())))
+    return sorted(found, key=lambda pair: not pair[0].startswith(_FIRST))
+
+
 def report_shown(text: str) -> html.Section:
-    """The report of a study, its headings below those of the page."""
+    """The report of a study: what it found at once, the whole below, its headings below those of the page."""
     below = re.sub(r"^#", "##", text, flags=re.MULTILINE)
     said = dcc.Markdown(below, className="report scroll")  # which shows HTML as text
-    return card("What the runs say", html.Details([html.Summary("Question by question, from its report"), said]))
+    found = [part for question, answer in findings_of(text) for part in (html.Dt(question), html.Dd(answer))]
+    return card(
+        "What the runs say",
+        *([html.Dl(found, className="findings")] if found else []),
+        details("The whole report, with its tables", said, open=not found),
+    )
 
 
 def lab_head(outcome: Outcome) -> list[Content]:

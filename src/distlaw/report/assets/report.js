@@ -14,14 +14,17 @@ function over(base, top) {
   return { ...base, ...Object.fromEntries(changed) };
 }
 
-function draw(chart) {
+const PAPER = 680; // pixels of the width of A4 within its margins
+
+function draw(chart, wide) {
   seen.add(chart);
   const chosen = JSON.parse(document.getElementById(chart.id + "-figure").textContent);
   let figure = chosen.figure;
   if (dark.matches) figure = over(figure, chosen.dark);
   if (narrow.matches) figure = over(figure, chosen.narrow);
-  chart.style.height = `${figure.layout.height}px`;
-  Plotly.react(chart, figure.data, figure.layout, chosen.config);
+  const { data, layout } = window.distlaw_charts.fitted(figure, typeof wide === "number" ? wide : chart.clientWidth, figure.layout.height - 60);
+  chart.style.height = `${layout.height}px`;
+  Plotly.react(chart, data, layout, { ...chosen.config, responsive: false });
 }
 
 const watcher = new IntersectionObserver(
@@ -32,5 +35,11 @@ const watcher = new IntersectionObserver(
   { rootMargin: "600px" },
 );
 charts.forEach((chart) => watcher.observe(chart));
-for (const query of [dark, narrow]) query.addEventListener("change", () => seen.forEach(draw));
-addEventListener("beforeprint", () => charts.filter((chart) => !seen.has(chart)).forEach(draw));
+for (const query of [dark, narrow]) query.addEventListener("change", () => seen.forEach((chart) => draw(chart)));
+let resting = null;
+addEventListener("resize", () => {
+  clearTimeout(resting);
+  resting = setTimeout(() => seen.forEach((chart) => draw(chart)), 150);
+});
+addEventListener("beforeprint", () => charts.forEach((chart) => draw(chart, PAPER)));
+addEventListener("afterprint", () => seen.forEach((chart) => draw(chart)));

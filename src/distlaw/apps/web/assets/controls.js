@@ -96,14 +96,19 @@
     return h("option", { key: one.value, value: one.value }, one.label);
   }
 
+  // A select cuts what is longer than it is wide; the chosen option then stands below it, whole.
+  const LONG = 28; // letters that surely fit
   function Select(props) {
-    const all = props.options.flatMap((one) => one.group ? one.options : [one]).map((one) => one.value);
-    const strange = all.includes(props.value) ? null : option({ value: props.value, label: props.value + " (unknown)" });
+    const all = props.options.flatMap((one) => one.group ? one.options : [one]);
+    const chosen = all.find((one) => one.value === props.value);
+    const strange = chosen ? null : option({ value: props.value, label: props.value + " (unknown)" });
+    const about = chosen && (chosen.about || (chosen.label.length > LONG ? chosen.label : ""));
     return field(props, h("select", Object.assign(common(props), {
       value: props.value, onChange: (e) => props.setProps({ value: e.target.value }) }),
       strange,
       props.options.map((one) => one.group
-        ? h("optgroup", { key: one.group, label: one.group }, one.options.map(option)) : option(one))));
+        ? h("optgroup", { key: one.group, label: one.group }, one.options.map(option)) : option(one))),
+      about ? h("p", { className: "help chosen" }, about) : null);
   }
 
   function Check(props) {
@@ -176,22 +181,35 @@
       h("span", { role: "status", className: "help" }, said));
   }
 
-  function cell(content, i, first) {
+  // What is in a cell: its words, and a bar of shares over them. `name` is that of its column, for a narrow page.
+  function line(content, name, small) {
     const said = typeof content === "object" && content !== null ? content : { words: content };
-    const bar = said.bar ? h("div", { className: "bar", "aria-hidden": "true" }, Object.entries(said.bar).map(([name, share]) =>
-      h("span", { key: name, className: "part " + name, style: { width: (100 * share).toFixed(1) + "%" } }))) : null;
-    const inside = [bar, said.words];
-    if (first) return h("th", { key: i, scope: "row", className: said.kind }, ...inside);
-    return h("td", { key: i, className: said.kind || (said.bar ? "shares" : undefined) }, ...inside);
+    const bar = said.bar ? h("div", { className: "bar", "aria-hidden": "true" }, Object.entries(said.bar).map(([part, share]) =>
+      h("span", { key: part, className: "part " + part, style: { width: (100 * share).toFixed(1) + "%" } }))) : null;
+    return h("div", { key: name, className: "line" + (small ? " small" : ""), "data-label": name, hidden: said.words === "" && small },
+      h("div", null, bar, said.words));
   }
 
-  // A table as one component: a component for each cell would have Dash look at thousands at every change.
+  // A table as one component: a component for each cell would have Dash look at thousands at every change. On a narrow
+  // page the rows of a wide, short one stand below each other, each cell with its name; other tables scroll.
   function Table(props) {
-    return h("div", { className: "scroll" + (props.tall ? " tall" : ""), tabIndex: 0, role: "region", "aria-label": props.caption },
-      h("table", null, h("caption", null, props.caption),
-        h("thead", null, h("tr", null, props.columns.map((name, i) => h("th", { key: i, scope: "col" }, name)))),
-        h("tbody", null, props.rows.map((row, i) =>
-          h("tr", { key: i, className: i === props.marked ? "marked" : undefined }, row.map((one, j) => cell(one, j, j === 0)))))));
+    const stacks = props.columns.length > 3 && props.rows.length <= 12;
+    const under = (i) => props.columns.map((_, j) => j).filter((j) => props.under[j] === i);
+    const shown = props.columns.map((_, i) => i).filter((i) => props.under[i] < 0);
+    const head = (i) => h("th", { key: i, scope: "col", role: "columnheader" }, props.columns[i],
+      under(i).map((j) => h("div", { key: j, className: "small" }, props.columns[j])));
+    const cell = (row, i) => {
+      const kind = row[i] && (row[i].kind || (row[i].bar ? "shares" : undefined));
+      const lines = [line(row[i], props.columns[i], false), under(i).map((j) => line(row[j], props.columns[j], true))];
+      return i === 0 ? h("th", { key: i, scope: "row", role: "rowheader", className: kind }, ...lines)
+        : h("td", { key: i, role: "cell", className: kind }, ...lines);
+    };
+    return h("div", { className: "scroll" + (props.tall ? " tall" : "") + (stacks ? " stacks" : ""),
+      tabIndex: 0, role: "region", "aria-label": props.caption },
+      h("table", { role: "table" }, h("caption", null, props.caption),
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, shown.map(head))),
+        h("tbody", { role: "rowgroup" }, props.rows.map((row, i) =>
+          h("tr", { key: i, role: "row", className: i === props.marked ? "marked" : undefined }, shown.map((j) => cell(row, j)))))));
   }
 
   // plotly.js, five megabytes, is fetched at once (see preload in app.py) but run when the first chart is to be seen.
@@ -210,39 +228,43 @@
   // A chart that is drawn when it is in view and redrawn when its figure or its room changes.
   function Chart(props) {
     const box = useRef(null);
-    const state = useRef({ seen: false, drawn: null, figure: null });
+    const state = useRef({ seen: false, drawn: "", figure: null });
     async function draw() {
-      const now = state.current;
-      if (!now.seen || now.drawn === now.figure || !box.current) return;
+      const now = state.current, node = box.current;
+      if (!now.seen || !node || (now.drawn === now.figure && now.width === node.clientWidth)) return;
       const figure = now.drawn = now.figure;
+      now.width = node.clientWidth;
       if (!figure || !figure.data.length) {
-        if (window.Plotly) window.Plotly.purge(box.current);
+        if (window.Plotly) window.Plotly.purge(node);
+        node.style.height = now.height + "px";
         return;
       }
       const Plotly = await loadPlotly();
-      if (box.current && figure === now.figure)
-        Plotly.react(box.current, structuredClone(figure.data), structuredClone(figure.layout), { displayModeBar: false });
+      if (box.current !== node || figure !== now.figure) return;
+      const { data, layout } = window.distlaw_charts.fitted(figure, node.clientWidth, now.height);
+      node.style.height = layout.height + "px";
+      node.figure = figure; // as it came, for a picture of another width
+      Plotly.react(node, data, layout, { displayModeBar: false });
     }
-    useEffect(() => { state.current.figure = props.figure; draw(); }, [props.figure]);
+    useEffect(() => { Object.assign(state.current, { figure: props.figure, height: props.height, drawn: "" }); draw(); }, [props.figure, props.height]);
     useEffect(() => {
       const node = box.current;
       const watch = new IntersectionObserver((entries) => {
         state.current.seen = entries[entries.length - 1].isIntersecting;
         draw();
       }, { rootMargin: "100px" });
-      let width = node.clientWidth, timer = null;
+      let timer = null;
       const room = new ResizeObserver(() => {
-        if (node.clientWidth === width) return;
-        width = node.clientWidth;
+        if (node.clientWidth === state.current.width) return;
         clearTimeout(timer);
-        timer = setTimeout(() => { if (node.classList.contains("js-plotly-plot")) window.Plotly.Plots.resize(node); }, 100);
+        timer = setTimeout(draw, 100);
       });
       watch.observe(node);
       room.observe(node);
       return () => { watch.disconnect(); room.disconnect(); clearTimeout(timer); if (window.Plotly) window.Plotly.purge(node); };
     }, []);
-    return h("div", { id: props.id, role: "img", "aria-label": props.label, style: { height: props.height } },
-      h("div", { ref: box, className: "plot" }));
+    return h("div", { id: props.id, role: "img", "aria-label": props.label },
+      h("div", { ref: box, className: "plot", style: { height: props.height } }));
   }
 
   window.distlaw_controls = { Chart, Table, Text, Quantity, Select, Check, Rows, Drop, Copy };

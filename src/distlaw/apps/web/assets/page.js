@@ -58,10 +58,10 @@
     const graph = button && document.querySelector("#" + CSS.escape(button.id.slice(0, -4)) + " .js-plotly-plot");
     if (!graph || !window.Plotly) return;
     const background = getComputedStyle(root).getPropertyValue("--card").trim();
-    const layout = Object.assign({}, graph.layout, { paper_bgcolor: background });
     const box = graph.getBoundingClientRect();
-    window.Plotly.downloadImage({ data: graph.data, layout }, {
-      format: "png", scale: 2, width: Math.max(Math.round(box.width), 640), height: Math.max(Math.round(box.height), 360),
-      filename: button.id.slice(0, -4) });
+    const width = Math.max(Math.round(box.width), 640), height = Math.max(Math.round(box.height), 360);
+    const { data, layout } = window.distlaw_charts.fitted(graph.figure, width, height);
+    layout.paper_bgcolor = background;
+    window.Plotly.downloadImage({ data, layout }, { format: "png", scale: 2, width, height: layout.height, filename: button.id.slice(0, -4) });
   });
 })();
