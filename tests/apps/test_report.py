@@ -210,14 +210,14 @@ def test_a_plan_answers_in_words_first(command, tmp_path):
     assert "warning: student_tokens" in err
     text = unescape(path.read_text())
     assert titles(path) == [
-        "Answer",
+        "What the answer rests on",
         "Options",
         "Loss over compute",
         "Where the compute goes",
         "Before you trust this",
     ]
-    assert text.index("Distill if a teacher of your choice is free") < text.index("<table>")
-    for option in ("supervised", "best-case", "teacher-inference", "teacher-pretraining-and-inference"):
+    assert text.index("Too close to call: if the teacher exists and you pay for its logits") < text.index("<table>")
+    for option in ("supervised", "best-case", "teacher-inference (yours)", "teacher-pretraining-and-inference"):
         assert f">{option}</th>" in text
     assert "GPU-hours" in text
     made = made_by(path)
@@ -243,7 +243,23 @@ def test_a_plan_answers_in_words_first(command, tmp_path):
 def test_every_kind_of_plan(command, tmp_path, goal):
     status, _, _ = command("plan", "--student-params", "1B", *goal, "--out", tmp_path / "plan.html")
     assert status == 0
-    assert titles(tmp_path / "plan.html")[0] == "Answer"
+    assert titles(tmp_path / "plan.html")[0] == "What the answer rests on"
+
+
+def test_a_plan_of_own_teachers_answers_about_them(command, tmp_path):
+    """The headline, the options and the ranking of a report are of one mind, and the command makes it again."""
+    (tmp_path / "t.csv").write_text("name,params,loss\nnear,1B,2.15\ndear,70B,1.9\n")
+    path = tmp_path / "plan.html"
+    words = ("--student-params", "1B", "--compute", "1e20", "--teachers", tmp_path / "t.csv", "--scenario", "best-case")
+    assert command("plan", *words, "--out", path)[0] == 0
+    assert titles(path)[:3] == ["What the answer rests on", "Your own teachers", "Options"]
+    text = unescape(path.read_text())
+    assert (
+        "Distill from 'near' (1B parameters, loss of 2.150 ± 0.011 nats, measured)" in text
+        or "Distill from 'dear'" in text
+    )
+    assert "Train supervised." not in text
+    assert f"--scenario best-case --teachers {tmp_path / 't.csv'}" in made_by(path)[0]
 
 
 def test_a_plan_by_a_law_with_resamples_says_how_sure_it_is(command, tmp_path):
@@ -252,7 +268,7 @@ def test_a_plan_by_a_law_with_resamples_says_how_sure_it_is(command, tmp_path):
     status, _, _ = command(*words, "--min-teacher-params", "1K", "--out", path)
     assert status == 0
     text = path.read_text()
-    assert "of the resamples of the fit" in text
+    assert "of the resamples agree" in text
     assert "90% interval" in text
 
 

@@ -51,7 +51,7 @@ def test_students_list_their_cells_weakest_teacher_first(peaked):
 
 def test_pasted_rows_count_once():
     runs = table()
-    twice = Runs(**{name: np.concatenate([values, values[:3]]) for name, values in vars(runs).items()})
+    twice = Runs(**{name: np.concatenate([values, values[:3]]) for name, values in runs.columns().items()})
     once = distinct(twice)
     assert len(once) == len(runs)
     np.testing.assert_array_equal(once.student_loss, runs.student_loss)

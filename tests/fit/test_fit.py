@@ -306,7 +306,7 @@ def both_kinds(noise=0.003, seed=0):
     law = PeakedTokensLaw(supervised=PRINTED.supervised, kappa=1.6, m=22, growth=0.96, lead=0.41)
     alone = supervised_runs(noise, seed + 1, law=PRINTED.supervised)
     distilled = distilled_runs(law, noise, seed)
-    mixed = {name: np.concatenate([values, getattr(distilled, name)]) for name, values in vars(alone).items()}
+    mixed = {name: np.concatenate([values, getattr(distilled, name)]) for name, values in alone.columns().items()}
     return law, Runs(**mixed)
 
 

@@ -80,7 +80,7 @@ def test_whatever_is_damaged_the_same_command_ends_in_the_same_table(finished, t
     if file.name != "choices.json":
         assert file.exists()
     again = collect(study, driver.state.records)
-    for name, column in vars(table).items():
+    for name, column in table.columns().items():
         assert np.array_equal(getattr(again, name), column, equal_nan=name != "group")
     assert all("\n" not in note for note in notes)
 

@@ -9,18 +9,20 @@ from typing import Annotated, Any, Literal
 import cyclopts
 from cyclopts import Parameter
 
+from distlaw.apps.output import print_notes
 from distlaw.costs import PAPER_FAMILY, Architecture, CostModel, Family, Machine, accelerator, read_architecture
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, StudentLaw, SupervisedLaw
 from distlaw.plan import Bounds, Problem
 from distlaw.plan.problem import MOST_TEACHER_TOKENS
-from distlaw.runs import Runs, one_line, parse_quantity, read_runs
+from distlaw.runs import Runs, columns_said, in_counts, one_line, parse_quantity, read_runs
 
 # The help lists the options that commands share in this order, after a command's own.
 _GROUPS = {
     title.partition(" (")[0]: cyclopts.Group(title, sort_key=place)
     for place, title in enumerate(
         (
+            "Table of runs",
             "Budget (exactly one, except that hours and dollars name an accelerator)",
             "Sharing and serving",
             "Bounds",
@@ -94,7 +96,7 @@ ModelSize = Annotated[Size, Parameter(converter=_model_size, n_tokens=1, accepts
 ModelSizes = Annotated[tuple[Size, ...], Parameter(converter=_model_sizes, n_tokens=1, accepts_keys=False)]
 
 
-@Parameter(name="*", group="Table of runs")
+@Parameter(name="*", group=_GROUPS["Table of runs"])
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """How a table of runs is read.
@@ -102,9 +104,13 @@ class TableOptions:
     Attributes:
         columns: What the table calls a column, as loss=val_loss,params=N_total, or `-` where it shall not have one; the
             others go by their usual names.
+        units: In what a column is, as tokens=B,compute=G,loss=bits, where that is not found from the values or found
+            wrongly: 1 (as written), K, M, B, T, P, E or PF-days; of losses nats, bits or perplexity; or a number to
+            multiply with.
     """
 
     columns: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    units: Annotated[tuple[str, ...], Parameter(negative=())] = ()
 
     def read(self, table: Path) -> Runs:
         """The runs of a table.
@@ -112,10 +118,22 @@ class TableOptions:
         Raises:
             ValueError: An option cannot be read, or see `read_runs`.
         """
-        return read_runs(table, _said(self.columns, "--columns", "loss=val_loss,params=N_total"))
+        units = columns_said(said_of_columns(self.units, "--units", "tokens=B,loss=bits"))
+        try:
+            runs = in_counts(read_runs(table, self.said, units), units)
+        except ValueError as error:
+            shown = one_line(table)
+            raise ValueError(str(error) if str(error).startswith(shown) else f"{shown}: {error}") from None
+        print_notes([note.text for note in runs.notes])
+        return runs
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What the table calls columns, by the names of `RUN_COLUMNS`."""
+        return columns_said(said_of_columns(self.columns, "--columns", "loss=val_loss,params=N_total"))
 
 
-def _said(words: Sequence[str], option: str, example: str) -> dict[str, str]:
+def said_of_columns(words: Sequence[str], option: str, example: str) -> dict[str, str]:
     """What is said of columns, as `loss=val_loss,params=N`; a comma in a name is none between two."""
     found: dict[str, str] = {}
     for part in (part for word in words for part in re.split(",(?=[^,=]*=)", word)):

@@ -79,10 +79,21 @@ def _given_width() -> int | None:
     return max(int(columns), _NARROWEST) if columns.isascii() and columns.isdigit() and 0 < len(columns) < 6 else None
 
 
+_noted: set[str] = set()
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print how input was read on standard error, before any answer; the same is no warning after it."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    _noted.update(notes)
+
+
 def print_warnings(warnings: Sequence[str]) -> None:
     """Print each warning on a line of standard error."""
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        if warning not in _noted:
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 @contextmanager

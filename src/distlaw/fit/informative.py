@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.forms import UNDER, Form
-from distlaw.laws import DEFAULT_LAW, SupervisedLaw, published
+from distlaw.laws import SupervisedLaw
 from distlaw.runs import Caution, Runs
+from distlaw.runs.doubts import LOSS_KINDS
 
 Array = NDArray[np.float64]
-
-_BITS = 1 / np.log(2)  # how much larger a loss in bits is than the same loss in nats
 
 
 def require_informative(
@@ -38,7 +37,6 @@ def require_informative(
                 f"all runs have {np.exp(ratio.mean()):.3g} tokens per parameter: size and data cannot be told apart on"
                 " one ray; add runs at another ratio"
             )
-        warnings += _doubt_nats(alone.student_loss, published(DEFAULT_LAW).supervised, alone)
     if form.kind == "distillation":
         distilled = runs.select(runs.distilled)
         _require_runs(distilled, "distilled", own)
@@ -50,7 +48,7 @@ def require_informative(
         if np.unique(np.round(distilled.teacher_loss, 6)).size < 4:
             text = "fewer than four teacher losses: the form of their effect is taken on trust"
             warnings.append(Caution("few-teachers", text))
-        if supervised is not None:
+        if supervised is not None and not any(caution.kind in LOSS_KINDS for caution in warnings):
             warnings += _doubt_law(distilled, supervised)
     return warnings
 
@@ -77,8 +75,6 @@ def _doubt_law(runs: Runs, supervised: SupervisedLaw) -> list[Caution]:
     np.minimum.at(best, student, runs.student_loss)
     first = np.unique(student, return_index=True)[1]
     chosen = runs.select(first)
-    if doubts := _doubt_nats(best, supervised, chosen):
-        return doubts
     ratio = float(np.median(best / supervised.loss(chosen.student_params, chosen.student_tokens)))
     if abs(np.log(ratio)) < np.log(1.2):
         return []
@@ -87,15 +83,3 @@ def _doubt_law(runs: Runs, supervised: SupervisedLaw) -> list[Caution]:
         " to be of other data; rest on one fitted to your own"
     )
     return [Caution("other-data", text)]
-
-
-def _doubt_nats(losses: Array, supervised: SupervisedLaw, runs: Runs) -> list[Caution]:
-    """Whether losses are what a supervised law says, times the bits in a nat, by the middle half of the runs."""
-    low, middle, high = np.percentile(losses / supervised.loss(runs.student_params, runs.student_tokens), [25, 50, 75])
-    if not (abs(middle / _BITS - 1) < 0.06 and high / low < 1.1):
-        return []
-    text = (
-        f"losses are about {middle:.2f} times what is usual for these sizes and tokens, and bits are 1.44 times nats:"
-        " are they in bits? Then multiply them by ln 2 = 0.6931"
-    )
-    return [Caution("bits", text)]

@@ -6,6 +6,7 @@ with the covariance ``C = (P + sum_i w_i J_i J_i^T / s^2)^-1``, s being the scat
 finite what the runs leave open: each coordinate is known to the width of the range that its starts are drawn from.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import erfc
 from pathlib import Path
@@ -20,6 +21,7 @@ from distlaw.fit.fit import fingerprint, positions_fitted
 from distlaw.fit.objective import Objective
 from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.runs import RUN_COLUMNS, Caution, Column, Runs, one_line, read_table
+from distlaw.runs.units import like_runs
 
 Array = NDArray[np.float64]
 
@@ -88,7 +90,13 @@ class Candidates(Points):
         return replace(self, **columns)
 
 
-def read_candidates(path: Path, costs: CostModel | None = None) -> Candidates:
+def read_candidates(
+    path: Path,
+    costs: CostModel | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    units: Mapping[str, float] | None = None,
+) -> Candidates:
     """Read a table of candidates: the columns of a table of runs, without losses of students.
 
     A row costs what its `compute` says or, where that is empty, ``3 F(N_S) D_S`` and, under a teacher whose
@@ -98,6 +106,9 @@ def read_candidates(path: Path, costs: CostModel | None = None) -> Candidates:
     Args:
         path: CSV, Parquet or JSONL.
         costs: FLOPs per token by size; those of the paper's family by default.
+        columns: What columns may be called besides, by their names, as in the table of runs.
+        units: What columns of the table of runs were multiplied with (`Runs.units`); so are those here, unless they
+            would be beyond all models.
 
     Raises:
         ValueError: See `read_table`; or a row has a student's loss.
@@ -105,10 +116,12 @@ def read_candidates(path: Path, costs: CostModel | None = None) -> Candidates:
     known = {column.name: column for column in RUN_COLUMNS}
     done = known["student_loss"]
     names = (*_PLACE, "teacher_params", "compute")
-    table = read_table(path, [*(known[name] for name in names), Column(name=done.name, aliases=done.aliases)])
+    also = {name: (name_here,) for name, name_here in (columns or {}).items()}
+    wanted = [replace(known[name], unless="", aliases=(*known[name].aliases, *also.get(name, ()))) for name in names]
+    table = read_table(path, [*wanted, Column(name=done.name, aliases=done.aliases)])
     for i in np.flatnonzero(~np.isnan(table.numbers(done.name))):
         raise ValueError(f"{one_line(path)}: row {i + 1} has a student_loss: it is done, and no candidate")
-    N, D, L_T, N_T, compute = (table.numbers(name) for name in names)
+    N, D, L_T, N_T, compute = (like_runs(name, table.numbers(name), units or {}) for name in names)
     forward = (costs or CostModel()).forward_flops
     priced = ~np.isnan(N_T) & ~np.isnan(L_T)
     F_T = np.where(priced, forward(np.where(priced, N_T, 1e9)), 0.0)

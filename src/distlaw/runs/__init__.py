@@ -7,9 +7,10 @@ from distlaw.runs.columns import Column, column_named
 from distlaw.runs.doubts import Caution
 from distlaw.runs.files import require_folder, written_whole
 from distlaw.runs.quantity import counted, format_quantity, parse_quantity
-from distlaw.runs.record import RUN_COLUMNS, Runs, read_runs, write_runs
+from distlaw.runs.record import RUN_COLUMNS, Runs, columns_said, read_runs, write_runs
 from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
 from distlaw.runs.table import Table, read_table, write_table
+from distlaw.runs.units import in_counts
 
 __all__ = [
     "RECORD",
@@ -24,8 +25,10 @@ __all__ = [
     "accuracy_by_student",
     "collect_records",
     "column_named",
+    "columns_said",
     "counted",
     "format_quantity",
+    "in_counts",
     "one_line",
     "parse_quantity",
     "predict_runs",

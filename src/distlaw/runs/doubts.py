@@ -7,13 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.runs.labels import same_labels
+from distlaw.runs.usual import USUAL_COMPUTE, impossible, usual_ratio
 
 if TYPE_CHECKING:
     from distlaw.runs.record import Runs
 
+LOSS_KINDS = ("bits", "perplexity", "per-byte", "loss-unit")
+"""Kinds of cautions that say that losses may be in another unit than nats per token."""
 _WORST_LOSS = 12.0
 _TEACHER = ("teacher_params", "teacher_tokens", "teacher_loss")
 _SHOWN = 5
+_MOST_EPOCHS = 1e5
+_EPOCHS = 4  # up to here repeated tokens are worth about what new ones are
+_SMALL = 1e6  # parameters of models below which no loss is usual
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,8 @@ class Caution:
     """What a user should know about runs, or about a fit of them.
 
     Attributes:
-        kind: A word that stays: `numbers`, `tokens-from-compute`, `unit`, `runs`, `repeated-data`, `loss-unit`
-            of runs; those of a fit are its own.
+        kind: A word that stays: `numbers`, `tokens-from-compute`, `unit`, `runs`, `repeated-data`, `bits`,
+            `perplexity`, `per-byte`, `loss-unit` of runs; those of a fit are its own.
         text: The same in words.
     """
 
@@ -34,8 +40,11 @@ class Caution:
 
 
 def cautions(runs: "Runs") -> list[Caution]:
-    """Runs pasted twice, one seed with two losses, data that were repeated, losses that are no nats."""
-    return [*_repeated_runs(runs), *_repeated_data(runs), *_too_high(runs)]
+    """Runs pasted twice, one seed with two losses, repeated data, sizes that are no counts, losses that are no nats."""
+    if not len(runs):
+        return []
+    sizes = [*_no_counts(runs), *_perhaps_millions(runs), *_no_flops(runs)]
+    return [*_repeated_runs(runs), *_repeated_data(runs), *sizes, *_no_nats(runs)]
 
 
 def _repeated_runs(runs: "Runs") -> list[Caution]:
@@ -78,6 +87,9 @@ def _repeated_data(runs: "Runs") -> list[Caution]:
     repeated = epochs > 1 + 1e-6
     if not repeated.any():
         return []
+    if not epochs[repeated].max() < _MOST_EPOCHS:
+        text = "unique_tokens is no count of tokens beside these: --units unique_tokens=B says that it is in billions"
+        return [Caution("unit", text)]
     most = int(np.argmax(np.where(repeated, epochs, 0.0)))
     return [
         Caution(
@@ -89,12 +101,90 @@ def _repeated_data(runs: "Runs") -> list[Caution]:
     ]
 
 
-def _too_high(runs: "Runs") -> list[Caution]:
-    median = float(np.median(runs.student_loss)) if len(runs) else 0.0
-    if median <= _WORST_LOSS:
+def _no_counts(runs: "Runs") -> list[Caution]:
+    found = []
+    taught = runs.select(~np.isnan(runs.teacher_params + runs.teacher_tokens))
+    for whose, of in (("student", runs), ("teacher", taught)):
+        N, D = (getattr(of, f"{whose}_{name}") for name in ("params", "tokens"))
+        if len(of) and impossible(N, D):
+            text = (
+                f"{whose}_params of {N.min():.3g} to {N.max():.3g} and {whose}_tokens of {D.min():.3g} to {D.max():.3g}"
+                f" are hardly counts of both; --units {whose}_tokens=B says that tokens are in billions"
+            )
+            found.append(Caution("unit", text))
+    return found
+
+
+def _perhaps_millions(runs: "Runs") -> list[Caution]:
+    """Sizes that could be counts of toys, with losses that are those of language models a million times their size."""
+    N, D, alone = runs.student_params, runs.student_tokens, ~runs.distilled
+    if impossible(N, D) or N.max() >= _SMALL or alone.sum() < 6 or np.ptp(np.log(runs.student_loss[alone])) < 0.2:
+        return []
+    for tokens, words in ((1e6, "both"), (1.0, "student_params")):
+        if not impossible(N * 1e6, D * tokens):
+            off = np.log(usual_ratio(N[alone] * 1e6, D[alone] * tokens, runs.student_loss[alone]))
+            level = float(np.median(off))
+            if abs(level) < 0.3 and float(np.median(np.abs(off - level))) < 0.04:
+                units = "params=M,tokens=M" if tokens > 1 else "params=M"
+                text = f"sizes and losses are those of models a million times as large: are {words} in millions?"
+                return [Caution("unit", f"{text} Then --units {units}")]
+    return []
+
+
+def _no_flops(runs: "Runs") -> list[Caution]:
+    """Compute that is no count of FLOPs for these sizes and tokens."""
+    known = ~np.isnan(runs.compute) & ~runs.tokens_from_compute
+    known = known & ~runs.distilled if (known & ~runs.distilled).any() else known
+    if not known.any():
+        return []
+    ratio = float(np.median(runs.compute[known] / (6 * runs.student_params[known] * runs.student_tokens[known])))
+    low, high = (10.0**end for end in USUAL_COMPUTE)
+    if low <= ratio <= high:
         return []
     text = (
-        f"half of the student losses are above {median:.3g} nats per token, worse than a uniform guess over 160k"
-        " entries (12 nats): are they in nats, and per token?"
+        f"compute is {ratio:.3g} times 6 x params x tokens in the middle run: is it in FLOPs, and of the whole run?"
+        " --units compute=G says that it is in GFLOPs"
     )
-    return [Caution("loss-unit", text)]
+    return [Caution("unit", text)]
+
+
+def _no_nats(runs: "Runs") -> list[Caution]:
+    """Losses that are what is usual in another unit than nats per token."""
+    runs = runs.select(~(runs.student_tokens > _EPOCHS * runs.unique_tokens))
+    if not len(runs):
+        return []
+    best = np.full(int((student := runs.student_of_each()).max()) + 1, np.inf)
+    np.minimum.at(best, student, runs.student_loss)  # under its best teacher a student ends near what it reaches alone
+    of = runs.select(np.unique(student, return_index=True)[1])
+    N, D = of.student_params, of.student_tokens
+    language_models = not impossible(N, D) and float(np.median(N)) >= _SMALL
+    ratio = usual_ratio(N, D, best)
+    low, middle, high = (float(part) for part in np.percentile(ratio, [25, 50, 75]))
+    if language_models and 1.32 < middle < 1.8 and high / low < 1.12:
+        text = (
+            f"losses are about {middle:.2f} times what is usual for these sizes and tokens, and bits are 1.44 times"
+            " nats: are they in bits? Then --units loss=bits, or multiply them by ln 2 = 0.6931"
+        )
+        return [Caution("bits", text)]
+    if language_models and middle > 1.9 and best.min() > 1:
+        log_ratio = float(np.median(np.log(best) * ratio / best))
+        if 0.85 < log_ratio < 1.25:
+            text = (
+                f"losses of {best.min():.3g} to {best.max():.3g} are what is usual for these sizes and tokens as"
+                " perplexities: are they? Then --units loss=perplexity, or take their logarithm"
+            )
+            return [Caution("perplexity", text)]
+    if language_models and 0.13 < middle < 0.55:
+        text = (
+            f"losses are about {middle:.2f} times what is usual for these sizes and tokens: are they per byte or"
+            " character, where a token has about four? A law of them predicts that unit, and cannot be held against one"
+            " in nats per token; to convert, multiply bits per byte by ln 2 and by the bytes in a token"
+        )
+        return [Caution("per-byte", text)]
+    if (half := float(np.median(runs.student_loss))) > _WORST_LOSS:
+        text = (
+            f"half of the student losses are above {half:.3g} nats per token, worse than a uniform guess over 160k"
+            " entries (12 nats): are they in nats, and per token?"
+        )
+        return [Caution("loss-unit", text)]
+    return []

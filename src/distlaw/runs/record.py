@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,8 @@ class Runs:
         weight: Above 0, of the run in a fit; 1 when not given.
         group: A label, such as the study a run is from; None when not given.
         row: Where each run stands in its table, from 1; `select` keeps it.
+        tokens_from_compute: Whose tokens were taken as C / (6 N), as the table has none.
+        units: What columns of the table were multiplied with, as they were not in counts.
         notes: How the table was read, where it could be read in another way.
 
     Raises:
@@ -112,6 +114,8 @@ class Runs:
     weight: NDArray[np.float64] = _ABSENT
     group: NDArray[np.object_] = _ABSENT
     row: NDArray[np.intp] = _ABSENT
+    tokens_from_compute: NDArray[np.bool_] = _ABSENT
+    units: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Caution, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,7 +125,8 @@ class Runs:
             if column.shape != (length,):
                 raise ValueError(f"{name} has the shape {column.shape}, student_params has {length} runs")
             object.__setattr__(self, name, column)
-        object.__setattr__(self, "row", np.arange(1, length + 1) if self.row is None else self.row)
+        for name, default in (("row", np.arange(1, length + 1)), ("tokens_from_compute", np.zeros(length, dtype=bool))):
+            object.__setattr__(self, name, default if getattr(self, name) is None else getattr(self, name))
         object.__setattr__(self, "weight", np.where(np.isnan(self.weight), 1.0, self.weight))
         if problems := [*_impossible_values(self), *_contradictions(self)]:
             raise ValueError(first_few(problems))
@@ -139,8 +144,8 @@ class Runs:
         chosen = mask if isinstance(mask, slice) else np.asarray(mask)
         if isinstance(chosen, np.ndarray) and not chosen.size:
             chosen = chosen.astype(np.intp)  # an empty list has no type of its own
-        columns = {name: values[chosen] for name, values in self.columns().items()}
-        return Runs(**columns, row=self.row[chosen], notes=self.notes)
+        columns = {**self.columns(), "row": self.row, "tokens_from_compute": self.tokens_from_compute}
+        return replace(self, **{name: values[chosen] for name, values in columns.items()})
 
     def columns(self) -> dict[str, Any]:
         """The columns by name, in the order of `RUN_COLUMNS`."""
@@ -171,13 +176,14 @@ class Runs:
         return [caution.text for caution in self.cautions()]
 
 
-def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
+def read_runs(path: Path, columns: Mapping[str, str] | None = None, units: Collection[str] = ()) -> Runs:
     """Read a table of runs, its numbers as they are written (`distlaw.runs.units` finds in what units).
 
     Args:
         path: CSV, Parquet or JSONL with the columns of `RUN_COLUMNS` or their aliases. Tokens that are missing are
             taken as C / (6 N) where a supervised run's compute is given.
         columns: What the table calls some of them, by name or alias, or `-` where it shall not have one.
+        units: Names of the columns whose units are said: a loss may then be in bits.
 
     Raises:
         ValueError: See `read_table`; or a column holds bits, or a row contradicts itself.
@@ -185,7 +191,7 @@ def read_runs(path: Path, columns: Mapping[str, str] | None = None) -> Runs:
     said = columns_said(columns or {})
     table = read_table(path, RUN_COLUMNS, said=said, choose="--columns", why_refused=None if said else why_bits)
     try:
-        for name in (table.header[column] for column in said if column in table):
+        for name in (table.header[column] for column in said if column in table and column not in units):
             if (why := why_bits(name)) is not None:
                 raise ValueError(why)
         return _runs_of(table)
@@ -220,14 +226,16 @@ def _runs_of(table: Table) -> Runs:
     }
     notes = [Caution("numbers", text) for text in table.notes]
     tokens, alone = columns["student_tokens"], np.isnan(columns["teacher_loss"])
-    if (missing := np.isnan(tokens)).any():
+    missing = np.isnan(tokens)
+    if missing.any():
         if (bad := np.flatnonzero(missing & ~(alone & (columns["compute"] > 0)))).size:
             why = "and no compute of a supervised run to take it from (C / 6N)"
             raise ValueError(first_few([f"row {i + 1}, column student_tokens: the cell is empty, {why}" for i in bad]))
         columns["student_tokens"] = np.where(missing, columns["compute"] / (6 * columns["student_params"]), tokens)
         text = f"tokens are missing in {missing.sum()} of {table.rows} runs: taken as compute / (6 x params)"
         notes.append(Caution("tokens-from-compute", text))
-    return Runs(**columns, group=np.array(table.text("group"), dtype=object), notes=tuple(notes))
+    columns["group"] = np.array(table.text("group"), dtype=object)
+    return Runs(**columns, tokens_from_compute=missing, notes=tuple(notes))
 
 
 def write_runs(runs: Runs, path: Path) -> None:

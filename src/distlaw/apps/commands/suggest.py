@@ -68,7 +68,8 @@ def suggest(
     joint = form != "supervised" and supervised_law == "joint"
     spec = FitSpec(form=form, joint=joint, starts=starts, resamples=0, seed=seed)
     points = _points(at)
-    runs, possible = rows.read(table), read_candidates(candidates)
+    runs = rows.read(table)
+    possible = read_candidates(candidates, columns=rows.said, units=runs.units)
     budget = float("inf") if budget is None else budget
     supervised = None if joint or form == "supervised" else find_law(supervised_law).supervised
     result = _fit(runs, spec, supervised, possible, budget)

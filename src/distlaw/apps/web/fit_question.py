@@ -32,6 +32,7 @@ LABELS = {
     "resamples": "Resamples, for intervals",
     "clusters": "Resample together",
     "seed": "Seed",
+    "units": "Units, where they are not those found",
 }
 
 
@@ -52,6 +53,7 @@ class FitQuestion(Question):
         resamples: For intervals; 0 gives none.
         clusters: What is resampled together.
         seed: Of starts and resamples.
+        units: In what columns of the table are, as `tokens=B, loss=bits`; empty: as found from their values.
         column_student_params: Column of the table, and so on: empty: by its name, `-`: none.
     """
 
@@ -75,6 +77,7 @@ class FitQuestion(Question):
     resamples: str = "1000"
     clusters: str = "runs"
     seed: str = "0"
+    units: str = ""
     column_student_params: str = ""
     column_student_tokens: str = ""
     column_student_loss: str = ""
@@ -129,6 +132,7 @@ class FitQuestion(Question):
         words = ["distlaw", "fit", table]
         for name, text in self.columns.items():
             words += ["--columns", f"{name}={text}"]
+        words += ["--units", self.units] if self.units.strip() else []
         words += ["--kind", self.kind] if self.kind else []
         words += ["--form", self._form] if self._form else []
         if self.kind != "supervised":

@@ -100,6 +100,7 @@ def _form(question: FitQuestion) -> html.Form:
                 Check(**at("consistency")),
                 select("clusters", CLUSTERS),
                 Text(**at("seed")),
+                Text(**at("units"), placeholder="tokens=B, loss=bits"),
             ),
         ],
         className="card form",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from distlaw.apps.fit_run import FitRun, run_fit
+from distlaw.apps.options import said_of_columns
 from distlaw.apps.output import plain
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
 from distlaw.apps.web.workers import Tell
@@ -17,7 +18,7 @@ from distlaw.laws import SupervisedLaw
 from distlaw.report.fit_charts import error_chart, profile_chart
 from distlaw.report.paper.fits import extrapolation
 from distlaw.report.paper.scope import Scope
-from distlaw.runs import RUN_COLUMNS, Column, Runs, one_line, read_runs, read_table
+from distlaw.runs import RUN_COLUMNS, Column, Runs, columns_said, in_counts, one_line, read_runs, read_table
 
 MOST_ROWS, MOST_COLUMNS = 20_000, 100
 MOST_UNPACKED = 200_000_000
@@ -97,7 +98,7 @@ def look(path: Path, name: str, tell: Tell) -> Looked:
     return Looked(columns=tuple(columns), rows=table.rows, preview=tuple(zip(*shown, strict=True)))
 
 
-def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) -> Runs:
+def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], units: str = "") -> Runs:
     """Read runs from a table whose columns the user has named.
 
     Args:
@@ -105,9 +106,10 @@ def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) 
         name: What the user calls it.
         columns: Names of its columns.
         said: What the user said of them.
+        units: What the user said of their units.
 
     Raises:
-        ValueError: A column is missing or cells are bad; names each.
+        ValueError: A column is missing, a unit unknown or cells are bad; names each.
     """
     found = mapped(columns, said)
     needed = [column for column in RUN_COLUMNS if column.required and column.unless not in found]
@@ -115,19 +117,22 @@ def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str]) 
         raise ValueError(f"choose the column of {', '.join(missing)}")
     with _named(path, name):
         _require_small(path)
-        runs = read_runs(path, {column.name: found.get(column.name, NONE) for column in RUN_COLUMNS})
+        given = columns_said(said_of_columns([units], "Units", "tokens=B, loss=bits") if units.strip() else {})
+        runs = read_runs(path, {column.name: found.get(column.name, NONE) for column in RUN_COLUMNS}, given)
         _require_rows(path, len(runs))
-    return runs
+        return in_counts(runs, given)
 
 
-def check(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], tell: Tell) -> Checked:
+def check(
+    path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], tell: Tell, *, units: str = ""
+) -> Checked:
     """Read runs, and say what there is.
 
     Raises:
         ValueError: See `read`.
     """
     del tell
-    runs = read(path, name, columns, said)
+    runs = read(path, name, columns, said, units)
     quantities = (
         "student_params",
         "student_tokens",
@@ -151,7 +156,7 @@ def fit(path: Path, name: str, columns: tuple[str, ...], question: FitQuestion, 
     Raises:
         ValueError: See `read`; or the runs cannot determine the law.
     """
-    runs = read(path, name, columns, question.columns)
+    runs = read(path, name, columns, question.columns, question.units)
     spec = question.spec
     holdout = question.holdout if question.holdout.strip() else None
     done = run_fit(runs, spec, question.wanted, resamples=spec.resamples, holdout=holdout, progress=tell)

@@ -69,6 +69,7 @@ class Answer:
         headline: The answer in one sentence.
         advice: `distill`, `train supervised` or `too close to call`.
         own: The user's own teachers, best first, and training without one among them; empty without any.
+        own_problem: Why they are left out of the answer; None where they are not.
         teachers: The range of equally good teachers; None where distilling is not feasible.
         machine: What the FLOPs run on.
         warnings: Of the law, and of going beyond its range.
@@ -81,6 +82,7 @@ class Answer:
     headline: str
     advice: str
     own: tuple[RankedTeacher, ...]
+    own_problem: str | None
     teachers: TeacherRange | None
     machine: Machine
     warnings: tuple[str, ...]
@@ -107,7 +109,7 @@ def answer(question: PlanQuestion, law: Law) -> Answer:
         ValueError: An input is wrong, or nothing is feasible; a sentence that names the input or says what would do.
     """
     plan, notes = _solve(law, _asked(question))
-    own = tuple(rank_own(law.found, plan.problem, question.teachers, question.scenario))
+    own, own_problem = _own(question, law, plan)
     comparison, sure = _compared(law, _asked(question), question.scenario)
     if own:
         charged = next(one for one in plan.problem.scenarios if one.name == question.scenario)
@@ -123,6 +125,7 @@ def answer(question: PlanQuestion, law: Law) -> Answer:
         headline=headline,
         advice=advice,
         own=own,
+        own_problem=own_problem,
         teachers=equally_good_teachers(law.student_law, plan.problem, plan[question.scenario]),
         machine=question.machine,
         warnings=warnings,
@@ -191,8 +194,14 @@ def crossover(found: Answer) -> Chart:
 
 
 def content(found: Answer) -> dict[str, Any]:
-    """Everything about the plan, with the keys of `distlaw plan --json`."""
+    """Everything about the plan, with the keys of `distlaw plan --json`.
+
+    Raises:
+        ValueError: An own teacher is wrong.
+    """
     question, law = found.question, found.law
+    if found.own_problem is not None:
+        raise ValueError(found.own_problem)
     return plain(whole(question, law).content() | {"command": question.command(law.command)})
 
 
@@ -216,6 +225,15 @@ def rows(found: Answer) -> Iterator[dict[str, Any]]:
 def whole(question: PlanQuestion, law: Law) -> PlanRun:
     """The plan with all that is said of it, as `distlaw plan` makes it."""
     return _whole(law, replace(question, law=""))
+
+
+def _own(question: PlanQuestion, law: Law, plan: Plan) -> tuple[tuple[RankedTeacher, ...], str | None]:
+    """The own teachers, ranked, or what is wrong with them: a row that is being typed leaves the plan as it is."""
+    try:
+        ranked = rank_own(law.found, plan.problem, question.teachers, question.scenario, vocabulary=question.entries)
+    except ValueError as error:
+        return (), str(error)
+    return tuple(ranked), None
 
 
 def _asked(question: PlanQuestion) -> PlanQuestion:
@@ -255,7 +273,7 @@ def _whole(law: Law, question: PlanQuestion) -> PlanRun:
         question.problem,
         law=law.command,
         scenario=question.scenario,
-        own=question.teachers,
+        own=question.teachers if not _own(question, law, _solve(law, _asked(question))[0])[1] else (),
         machine=question.machine,
         vocabulary=question.entries,
         crossovers=_own_crossovers(law, _without_goal(question)),

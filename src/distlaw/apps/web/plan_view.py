@@ -56,6 +56,8 @@ def answer_shown(one: Answer) -> list[Content]:
         hours = f"{amount(bill.gpu_hours)} {one.question.accelerator}-hours"
         found.append(fact("Cost", f"${amount(bill.dollars)}", f"{hours}, {amount(bill.energy_kwh)} kWh"))
     parts: list[Content] = [html.H1(word), html.P(words[:1].upper() + words[1:], className="lead"), facts(*found)]
+    if one.own_problem is not None:
+        parts.append(message(f"Without your own teachers: {one.own_problem}", kind="warning"))
     if one.warnings:
         beyond = any(text.endswith("an extrapolation") for text in one.warnings)
         number = f"{len(one.warnings)} {'things' if len(one.warnings) > 1 else 'thing'} to know"
@@ -181,6 +183,8 @@ def _shares(option: Option, serving: bool) -> dict[str, Any]:
 
 def teachers_table(one: Answer) -> Content:
     """The user's own teachers, ranked."""
+    if one.own_problem is not None:
+        return message(one.own_problem)
     if not one.own:
         return None
     columns = [

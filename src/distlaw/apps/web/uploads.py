@@ -1,6 +1,7 @@
 """Tables that are dropped on the page: kept as files of the server's own, and read in processes of their own."""
 
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def received(site: Site, file: Any) -> Upload:  # noqa: ANN401
 
 def checked(site: Site, upload: Upload, question: FitQuestion) -> Checked:
     """What is in a table under the columns that were said; remembered, as most changes do not change it."""
-    said = tuple(sorted(question.columns.items()))
+    said = (question.units, *sorted(question.columns.items()))
     if said not in upload.checked:
-        work = (fit_work.check, upload.path, upload.name, upload.columns, dict(said))
+        look = partial(fit_work.check, units=question.units)
+        work = (look, upload.path, upload.name, upload.columns, question.columns)
         job = site.readers.begin(*work, **LOOK, client=site.client)
         try:
             upload.checked[said] = job.wait(2 * LOOK["seconds"])
