@@ -64,6 +64,7 @@ def test_isoflop_reads_the_best_size_at_each_compute(table, command):
     assert found["compute_from"] == "6 N D, as no run has a compute"
     assert found["reason"] is None
     assert found["warnings"] == []
+    assert found["answer"].startswith(f"Best size N* ~ C^{found['allocation']['a']:.3f} (")
     for row in found["profiles"]:
         assert (row["status"], row["runs"], row["reason"]) == ("ok", 7, "")
         low, high = row["best_params_interval_90"]
@@ -82,7 +83,8 @@ def test_isoflop_warns_of_refused_profiles(table, command):
     status, out, err = command("isoflop", path)
     assert status == 0
     assert "no interior minimum" in out
-    assert "N* ~ C^a" in out
+    assert out.startswith("Best size N* ~ C^0.5")
+    assert "from 3 of 4 profiles." in out.splitlines()[0]
     [line] = err.splitlines()
     assert line.startswith("warning: profile at C = 1e+22: no interior minimum (the loss still falls at the smallest")
     found = json.loads(command("isoflop", path, "--json")[1])
@@ -95,7 +97,8 @@ def test_isoflop_exits_with_1_when_no_profile_has_a_minimum(table, command):
     status, out, err = command("isoflop", path)
     assert status == 1
     assert err.splitlines()[-1] == "distlaw: no profile has a minimum to read off"
-    assert "no power law: 2 profiles with a minimum are needed, 0 of 4 have one" in " ".join(out.split())
+    expected = "No power law of the best size: 2 profiles with a minimum are needed, 0 of 4 have one"
+    assert out.startswith(expected)
     status, out, _ = command("isoflop", path, "--json")
     assert status == 1
     found = json.loads(out)
@@ -166,12 +169,12 @@ def test_compare_of_supervised_fits(table, command, tmp_path):
         assert answer["value"] == pytest.approx(D / N, rel=0.4)
         assert answer["interval_90"][0] < answer["interval_90"][1]
         assert row["coefficients"]["gamma"] == 1
-    assert [split["name"] for split in found["isoflop"]["splits"]] == ["IsoFLOP parabolas", "the law"]
+    assert [split["name"] for split in found["isoflop"]["splits"]] == ["IsoFLOP profiles", "the law"]
     assert [p["status"] for p in found["isoflop"]["profiles"]] == ["ok"] * 3 + ["no interior minimum"]
     assert any("profile at C = 1e+22: no interior minimum" in warning for warning in found["warnings"])
     status, out, err = command(*words)
     assert status == 0
-    for text in ("Losses (runs.csv)", "Exponents, free and tied", "IsoFLOP parabolas against the law", "5.76e+23"):
+    for text in ("Losses (runs.csv)", "Exponents, free and tied", "IsoFLOP profiles against the law", "5.76e+23"):
         assert text in out
     assert "warning: profile at C = 1e+22: no interior minimum" in err
 

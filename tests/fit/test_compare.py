@@ -107,7 +107,7 @@ def test_parabolas_stand_beside_the_law_and_refusals_are_warned_of(supervised):
     assert [p.status for p in report.isoflop.profiles] == ["ok"] * 4 + ["no interior minimum"]
     assert [w for w in report.warnings if "profile at C = 1e+22: no interior minimum (the loss still falls" in w]
     parabolas, law = report.isoflop.splits
-    assert (parabolas.name, law.name) == ("IsoFLOP parabolas", "the law")
+    assert (parabolas.name, law.name) == ("IsoFLOP profiles", "the law")
     a, _ = CHINCHILLA.compute_optimal_exponents
     for split in (parabolas, law):
         assert split.a_interval[0] - 0.01 < a < split.a_interval[1] + 0.01

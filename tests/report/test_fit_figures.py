@@ -235,7 +235,7 @@ def test_answers_stand_side_by_side(tmp_path):
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["at 1e+23 FLOPs", "at 5.76e+23 FLOPs"]
     for i, axes in enumerate(figure.axes):
         names = [label.get_text() for label in axes.get_yticklabels()]
-        assert names == [v.name for v in (*report.losses, *report.exponents)] + ["IsoFLOP parabolas"]
+        assert names == [v.name for v in (*report.losses, *report.exponents)] + ["IsoFLOP profiles"]
         shown = [float(line.get_xdata()[0]) for line in axes.get_lines()]
         assert report.isoflop is not None
         truth = [v.answers[i] for v in (*report.losses, *report.exponents)]
@@ -285,4 +285,4 @@ def test_the_table_of_profiles_says_what_is_refused():
     text = capture.get()
     assert "IsoFLOP profiles of runs.csv" in text
     assert "too few runs" in text
-    assert "no power law: 2 profiles with a minimum are needed" in text
+    assert "5 supervised runs; compute is the compute column" in text

@@ -1,5 +1,6 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
+from distlaw.fit.allocation import Allocation, fit_allocation
 from distlaw.fit.choice import Choice, Wanted, choose
 from distlaw.fit.compare import Report
 from distlaw.fit.described import MOST_ERROR, description, require_described
@@ -14,7 +15,7 @@ from distlaw.fit.holdout import (
     rolling_folds,
     score,
 )
-from distlaw.fit.isoflop import Allocation, Profile, fit_allocation, fit_profiles
+from distlaw.fit.isoflop import Profile, fit_profiles
 from distlaw.fit.lawfile import FittedLaw, find_law, read_law, write_law
 from distlaw.fit.result import AT_BOUND, CONVERGED, NOT_CONVERGED, FitResult
 from distlaw.fit.spec import FitSpec

@@ -1,10 +1,11 @@
-"""Fits side by side: losses, exponents, IsoFLOP parabolas against the law, functional forms; same runs, same folds."""
+"""Fits side by side: losses, exponents, IsoFLOP profiles against the law, functional forms; same runs, same folds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distlaw.fit.allocation import Allocation, fit_allocation
 from distlaw.fit.fit import fit_law
 from distlaw.fit.form_scores import (
     HELD,
@@ -25,7 +26,7 @@ from distlaw.fit.form_scores import (
 )
 from distlaw.fit.forms import FORMS
 from distlaw.fit.holdout import Fold, leave_one_out, rolling_folds
-from distlaw.fit.isoflop import Allocation, Profile, compute_of_each, fit_allocation, fit_profiles, refusals
+from distlaw.fit.isoflop import Profile, compute_of_each, fit_profiles, refusals
 from distlaw.fit.objective import LOSSES
 from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.fit.spec import FitSpec
@@ -100,14 +101,14 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Isoflop:
-    """IsoFLOP parabolas beside the parametric fit.
+    """IsoFLOP profiles beside the parametric fit.
 
     Attributes:
         compute_from: Where the compute of a run comes from.
         profiles: All profiles; each that was refused says why.
         allocation: Power laws through their vertices; None with fewer than two.
         reason: Why there is no allocation; empty where there is one.
-        splits: The parabolas' (where there are enough) and the law's.
+        splits: The profiles' (where there are enough) and the law's.
     """
 
     compute_from: str
@@ -128,7 +129,7 @@ class Report:
         points: (N_S, D_S, L_T) at which a distillation law is asked for the student's loss; empty for a supervised law.
         losses: The law under each loss.
         exponents: The law with free and with tied or fixed exponents.
-        isoflop: Parabolas against the law; None for a distillation law.
+        isoflop: Profiles against the law; None for a distillation law.
         forms: Functional forms, best first, for each kind of folds; empty for a supervised law.
         warnings: What a user should know.
     """
@@ -314,7 +315,7 @@ def _ends(draws: Array) -> Array:
 
 
 def _isoflop(runs: Runs, law: FitResult, computes: tuple[float, ...], tolerance: float) -> Isoflop:
-    """Parabolas and their allocation beside that of the law."""
+    """Profiles and their allocation beside that of the law."""
     cost, compute_from = compute_of_each(runs)
     profiles = fit_profiles(
         runs.student_params,
@@ -332,7 +333,7 @@ def _isoflop(runs: Runs, law: FitResult, computes: tuple[float, ...], tolerance:
         reason = str(error)
     else:
         draws = allocation.draws[:, :, 1], *allocation.resampled(computes)
-        splits.append(_split("IsoFLOP parabolas", (allocation.a, allocation.b), allocation.at(computes), *draws))
+        splits.append(_split("IsoFLOP profiles", (allocation.a, allocation.b), allocation.at(computes), *draws))
     if law.status != NOT_CONVERGED:
         exponents = np.stack(_laws(law, 0).compute_optimal_exponents, axis=1)
         N, D = _best_split(law, computes)

@@ -86,14 +86,14 @@ def fit_figure(fit: FitResult, runs: Runs, *, held_out: Mask | None = None) -> "
 
 
 def isoflop_figure(profiles: Sequence[Profile], allocation: Allocation | None) -> "Figure":
-    """IsoFLOP profiles with their parabolas, and the best size over compute with the power law through it.
+    """IsoFLOP profiles with their curves, and the best size over compute with the power law through it.
 
-    Vertices have their intervals. A profile that was refused is grey and has no parabola. The power law is dashed, and
+    Minima have their intervals. A profile that was refused is grey and has no curve. The power law is dashed, and
     its interval wider, beyond the profiles.
 
     Args:
         profiles: At least one.
-        allocation: Through the vertices; None where there are too few.
+        allocation: Through the minima; None where there are too few.
     """
     from matplotlib.figure import Figure
 
@@ -118,9 +118,9 @@ def isoflop_figure(profiles: Sequence[Profile], allocation: Allocation | None) -
         )
         if profile.interval is None or not ok:
             continue
-        grid = np.geomspace(profile.params[0], profile.params[-1], 80)
-        parabola = profile.best_loss + profile.curvature / 2 * np.log(grid / profile.best_params) ** 2
-        left.plot(grid, parabola, color=colour, linewidth=1.2)
+        near = profile.params[profile.near]
+        grid = np.geomspace(near[0], near[-1], 80)
+        left.plot(grid, profile.loss(grid), color=colour, linewidth=1.2)
         low, high = np.exp(profile.interval)
         left.hlines(profile.best_loss, low, high, color=colour, linewidth=4, alpha=0.5)
         left.plot(profile.best_params, profile.best_loss, color=colour, marker="D", markersize=6)
@@ -156,7 +156,7 @@ def comparison_figure(report: Report) -> "Figure":
     """What the fits of a report say, one line each, with 90 % intervals.
 
     For a supervised law tokens per parameter at each compute, under every loss, with free and tied exponents, and by
-    IsoFLOP parabolas. For a distillation law the held-out error of every form, one panel for each kind of folds.
+    IsoFLOP profiles. For a distillation law the held-out error of every form, one panel for each kind of folds.
 
     Args:
         report: From `distlaw.fit.compare.compare`.

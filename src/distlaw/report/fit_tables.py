@@ -54,14 +54,8 @@ def _accuracy(accuracy: Mapping[str, Any]) -> str:
 
 
 def isoflop_table(content: Row, *, runs: str) -> Table:
-    """IsoFLOP profiles and the power laws through their vertices, as `distlaw isoflop` gives them."""
-    allocation = content["allocation"]
+    """IsoFLOP profiles and the power laws through their minima, as `distlaw isoflop` gives them."""
     notes = [f"{content['runs']} {content['kind']} runs; compute is {content['compute_from']}"]
-    if allocation is None:
-        notes.append(f"no power law: {content['reason']}")
-    else:
-        a, b = (_with_interval(allocation[name], allocation[f"{name}_interval_90"], ".3f") for name in ("a", "b"))
-        notes.append(f"N* ~ C^a, D* ~ C^b; a = {a}, b = {b}")
     table = new_table(
         f"IsoFLOP profiles of {runs}",
         "compute",
@@ -147,7 +141,7 @@ def _splits(isoflop: Row, computes: Sequence[float]) -> Table:
     if isoflop["reason"]:
         notes.append(f"no power law through the profiles: {isoflop['reason']}")
     table = new_table(
-        "IsoFLOP parabolas against the law: N* ~ C^a, D* ~ C^b",
+        "IsoFLOP profiles against the law: N* ~ C^a, D* ~ C^b",
         "method",
         Column("a", ALWAYS),
         "b",

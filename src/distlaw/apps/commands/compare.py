@@ -43,7 +43,7 @@ def compare(
     """Fit one table in every way that is in use, and lay the answers side by side.
 
     The losses (Huber with delta 1e-3 and 1e-4, least absolute, squared log, squared), free against tied exponents, and
-    for a supervised law IsoFLOP parabolas against the law; for a distillation law every functional form by its error on
+    for a supervised law IsoFLOP profiles against the law; for a distillation law every functional form by its error on
     runs kept out, over the same folds. Where nothing converges the status is 1.
 
     Args:

@@ -20,10 +20,12 @@ def isoflop(
     figure: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Read the best size and tokens off IsoFLOP profiles: a parabola in log N through runs of equal compute.
+    """Read the best size and tokens off IsoFLOP profiles: minima of curves in log N through runs of equal compute.
 
-    A profile is refused, with the reason and what to add, where it has no interior minimum, where it is flat within its
-    scatter, or where that scatter could move the minimum out of the sizes tried. With no profile left the status is 1.
+    The curve has the shape that eq. 1 has along a profile, one shape for all. A profile is refused, with the reason and
+    what to add, where it has no interior minimum, where it is flat within its scatter, where that scatter could move
+    the minimum out of the sizes tried, where nearly all sizes lie on one side of it, or where its runs do not
+    follow the curve. With no profile left the status is 1.
 
     Args:
         table: CSV, Parquet or JSONL of runs (see `distlaw check`). Compute is its column `compute` where every run has
@@ -34,7 +36,8 @@ def isoflop(
         figure: Draw the profiles and the power law into this file (.png, .svg or .pdf).
         json: Print JSON.
     """
-    from distlaw.fit.isoflop import OK, compute_of_each, fit_allocation, fit_profiles, refusals
+    from distlaw.fit.allocation import fit_allocation
+    from distlaw.fit.isoflop import OK, compute_of_each, fit_profiles, refusals
 
     if figure is not None:
         from distlaw.report.figures import require_figure_path
@@ -72,6 +75,7 @@ def isoflop(
     except ValueError as error:
         reason = str(error)
     content: dict[str, Any] = {
+        "answer": allocation_sentence(allocation, profiles, reason),
         "kind": kind,
         "runs": len(runs),
         "compute_from": compute_from,
@@ -84,6 +88,7 @@ def isoflop(
             "b_interval_90": allocation.b_interval,
             "log_params_at_1_flop": allocation.intercepts[0],
             "log_tokens_at_1_flop": allocation.intercepts[1],
+            "scatter": allocation.scatter,
         },
         "reason": reason,
         "warnings": warnings,
@@ -99,6 +104,7 @@ def isoflop(
     else:
         from distlaw.report.fit_tables import isoflop_table
 
+        console().print(content["answer"], markup=False, highlight=False, soft_wrap=True)
         console().print(isoflop_table(content, runs=table.name))
         if figure is not None:
             console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
@@ -108,12 +114,32 @@ def isoflop(
     return 0 if found else 1
 
 
+def allocation_sentence(allocation: Any, profiles: Any, reason: str | None) -> str:  # noqa: ANN401
+    """The answer in one sentence: both exponents with their intervals, or why there are none."""
+    if allocation is None:
+        return f"No power law of the best size: {reason}"
+    good = sum(profile.status == "ok" for profile in profiles)
+    values = [(allocation.a, allocation.a_interval), (allocation.b, allocation.b_interval)]
+    a, b = (
+        f"{value:.3f}" + (" (no interval from two profiles)" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})")
+        for value, ends in values
+    )
+    of = f"{good} of {len(profiles)} profiles"
+    more = (
+        "; their minima scatter more than their own intervals allow, which the intervals hold"
+        if allocation.scatter
+        else ""
+    )
+    return f"Best size N* ~ C^{a}, best tokens D* ~ C^{b}, from {of}{more}."
+
+
 def profile_content(profile: Any) -> dict[str, Any]:  # noqa: ANN401
     """A `Profile` as JSON shows it."""
     interval = None if profile.interval is None else [float(np.exp(end)) for end in profile.interval]
     return {
         "compute": profile.compute,
         "runs": profile.params.size,
+        "runs_near": int(profile.near.sum()),
         "status": profile.status,
         "reason": profile.reason,
         "best_params": profile.best_params,
