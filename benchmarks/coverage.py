@@ -1,8 +1,8 @@
 """Coverage of the intervals, by simulation: how often a nominal 90 % interval holds the truth.
 
-Command: `make bench-coverage` (a few minutes); `python benchmarks/coverage.py isoflop [ROUNDS]` runs the part on IsoFLOP
-profiles alone (200 rounds: three minutes). Each round makes a study shaped like section 7 of the paper from known laws
-with 0.3 % noise (fixed-M teachers with IsoFLOP-like students, and fixed-M students), fits it, and asks whether the
+Command: `make bench-coverage` (a few minutes); `python benchmarks/coverage.py isoflop [ROUNDS]` runs the part on
+IsoFLOP profiles alone (200 rounds: ten minutes). Each round makes a study shaped like section 7 of the paper from known
+laws with 0.3 % noise (fixed-M teachers with IsoFLOP-like students, and fixed-M students), fits it, and asks whether the
 interval of each prediction, and the prediction interval of a new run, hold the truth. A round on IsoFLOP profiles asks
 the same of the exponent a, for profiles of many designs under three laws.
 """
