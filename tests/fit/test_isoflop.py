@@ -395,7 +395,8 @@ def test_compute_is_the_column_or_six_n_d_but_never_both():
     np.testing.assert_array_equal(given, 1.1 * C)
     assert source == "the compute column"
     some = np.where(np.arange(N.size) < 2, np.nan, 1.1 * C)
-    for compute, why in ((None, "no run has a compute"), (some, "2 of 30 runs have no compute")):
+    cases: list[tuple[Any, str]] = [(None, "no run has a compute"), (some, "2 of 30 runs have no compute")]
+    for compute, why in cases:
         counted, source = compute_of_each(Runs(**columns, compute=compute))
         np.testing.assert_allclose(counted, C, rtol=1e-12)
         assert source == f"6 N D, as {why}"

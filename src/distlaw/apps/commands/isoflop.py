@@ -119,10 +119,9 @@ def allocation_sentence(allocation: Any, profiles: Any, reason: str | None) -> s
     if allocation is None:
         return f"No power law of the best size: {reason}"
     good = sum(profile.status == "ok" for profile in profiles)
-    values = [(allocation.a, allocation.a_interval), (allocation.b, allocation.b_interval)]
     a, b = (
-        f"{value:.3f}" + (" (no interval from two profiles)" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})")
-        for value, ends in values
+        _with_interval(value, ends)
+        for value, ends in ((allocation.a, allocation.a_interval), (allocation.b, allocation.b_interval))
     )
     of = f"{good} of {len(profiles)} profiles"
     more = (
@@ -131,6 +130,14 @@ def allocation_sentence(allocation: Any, profiles: Any, reason: str | None) -> s
         else ""
     )
     return f"Best size N* ~ C^{a}, best tokens D* ~ C^{b}, from {of}{more}."
+
+
+def _with_interval(value: float, ends: tuple[float, float] | None) -> str:
+    """An exponent and its interval, to two digits of the interval's width and three at least."""
+    if ends is None:
+        return f"{value:.3f} (no interval from two profiles)"
+    digits = min(max(3, 1 - int(np.floor(np.log10(max(ends[1] - ends[0], 1e-9))))), 6)
+    return f"{value:.{digits}f} ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
 
 
 def profile_content(profile: Any) -> dict[str, Any]:  # noqa: ANN401
