@@ -135,7 +135,7 @@ class PlanRun:
             **{name: value for name, value in goals.items() if value is not None},
             "options": [self._row(option) for option in self.plan.options],
             "best": self.verdict.best,
-            "own_teachers": [asdict(row) for row in self.own],
+            "own_teachers": [ranked_content(row) for row in self.own],
             "verdict": self.sentences,
             "warnings": list(self.warnings),
         }
@@ -146,6 +146,7 @@ class PlanRun:
         if option.scenario != SUPERVISED:
             comparison = self.verdict[option.scenario]
             row |= {name: value for name, value in asdict(comparison).items() if name != "over_compute"}
+            row["by_form"] = forms_content(comparison.by_form)
             row |= lead_content(comparison.over_compute, self.found)
             found = self.teachers.get(option.scenario)
             row["equally_good_teachers"] = None if found is None else asdict(found)
@@ -319,6 +320,16 @@ def lead_content(lead: Lead | None, found: PublishedLaw) -> dict[str, Any]:
         "clearly_behind": lead.clearly_behind,
         "searched": lead.searched,
     }
+
+
+def forms_content(by_form: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The lead under each law, as JSON has it."""
+    return [{"law": name, "lead": lead} for name, lead in by_form.items()]
+
+
+def ranked_content(row: RankedTeacher) -> dict[str, Any]:
+    """A ranked teacher, as JSON has it."""
+    return asdict(row) | {"by_form": forms_content(row.by_form)}
 
 
 def extrapolations(found: PublishedLaw, plan: Plan) -> list[str]:

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 CROSSES, NEVER_AHEAD, ALWAYS_AHEAD = "crosses", "distillation never ahead", "distillation ahead throughout"
 TAKES_LEAD, LOSES_LEAD = "distillation takes the lead", "supervised training takes the lead"
 
-_NO_LEAD = 1e-9  # nats; the rounding of two optima is below it
+_NO_LEAD = 1e-10  # nats; the rounding of two optima is below it
 
 
 @dataclass(frozen=True, kw_only=True)

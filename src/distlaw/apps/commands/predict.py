@@ -2,7 +2,7 @@
 
 from distlaw.apps.options import ModelSize, Quantity, Size, WholeNumber, planning_law, vocabulary_warnings
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
-from distlaw.apps.plan_run import rank_own
+from distlaw.apps.plan_run import forms_content, rank_own
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, PublishedLaw, SupervisedLaw, optimal_teacher_loss
 from distlaw.plan import NO_TEACHER, Bounds, Problem, RankedTeacher, Teacher, loss_from_bits_per_byte
@@ -87,7 +87,7 @@ def predict(
         "gain_interval_90": shown.gain_interval,
         "decision": shown.decision,
         "probability": shown.probability,
-        "by_form": shown.by_form,
+        "by_form": forms_content(shown.by_form),
         "resolution": found.resolution,
         "optimal_teacher_loss": best_teacher,
         "warnings": warnings,

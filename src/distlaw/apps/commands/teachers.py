@@ -17,7 +17,7 @@ from distlaw.apps.options import (
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
-from distlaw.apps.plan_run import rank_own, tokenizer_warnings
+from distlaw.apps.plan_run import rank_own, ranked_content, tokenizer_warnings
 from distlaw.laws import DEFAULT_LAW
 from distlaw.plan import read_teachers
 from distlaw.plan.ranking_words import ranking_headline, ranking_sentences
@@ -95,7 +95,7 @@ def teachers(
                 **goal,
                 "scenario": scenario,
                 "best": ranked[0].name,
-                "teachers": ranked,
+                "teachers": [ranked_content(row) for row in ranked],
                 "verdict": sentences,
                 "warnings": warnings,
             }
