@@ -9,7 +9,7 @@ import pytest
 from distlaw.costs import SCENARIOS, CostModel
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import DEFAULT_LAW, optimal_teacher_loss, published
-from distlaw.plan import SUPERVISED, distilled_optimum
+from distlaw.plan import PAPER_BOUNDS, SUPERVISED, distilled_optimum
 from distlaw.report.matplotlib_charts import draw
 from distlaw.report.palette import OPTION_STYLE
 from distlaw.report.paper import FIGURES, Scope, paper_figure
@@ -223,7 +223,9 @@ def test_figure_29_shares_sum_to_one_and_go_as_table_3_says(figures, name):
 def test_figure_9_agrees_with_the_planner(figures, name):
     chart = figures[name, 9]
     budget = series(chart.panels[1], "student tokens D_S").x[24]
-    best = distilled_optimum(published(name).law, 1e9, teacher_logits=1, teacher_pretraining=1, compute=budget)
+    best = distilled_optimum(
+        published(name).law, 1e9, teacher_logits=1, teacher_pretraining=1, compute=budget, bounds=PAPER_BOUNDS
+    )
     for line, value in (
         ("student tokens D_S", best.student_tokens),
         ("teacher tokens D_T", best.teacher_tokens),
@@ -293,7 +295,7 @@ def test_figures_33_and_34_agree_with_the_planner(figures, name):
     assert [panel.title for panel in compute.panels] == list(SCENARIOS)
     law, N = published(name).law, 1e9
     panel, target = compute.panels[1], series(compute.panels[1], "1B").x[8]
-    best = distilled_optimum(law, N, teacher_logits=1, teacher_pretraining=0, target_loss=target)
+    best = distilled_optimum(law, N, teacher_logits=1, teacher_pretraining=0, target_loss=target, bounds=PAPER_BOUNDS)
     tokens = float(law.supervised.tokens_to_reach(target, N))
     assert series(data.panels[1], "1B").y[8] == pytest.approx(float(best.student_tokens) / tokens, rel=1e-6)
     alone = 3 * float(CostModel().student_flops(N)) * tokens

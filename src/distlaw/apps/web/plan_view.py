@@ -1,6 +1,7 @@
 """What the Plan tab shows of an answer: words, tables, and what one takes along."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dash import html
@@ -220,8 +221,10 @@ def teachers_table(one: Answer) -> Content:
 def export_shown(one: Answer) -> list[Content]:
     """Files and texts that give the same plan elsewhere."""
     law = one.law.command
+    # Own teachers that are left out of the answer are left out here too.
+    question = one.question if one.own_problem is None else replace(one.question, teacher=())
     return [
         html.H3("The same on the command line"),
-        code("plan-command", one.question.command(law), "Command line"),
-        details("The same in Python", code("plan-python", one.question.python(law), "Python")),
+        code("plan-command", question.command(law), "Command line"),
+        details("The same in Python", code("plan-python", question.python(law), "Python")),
     ]
