@@ -66,8 +66,8 @@ def test_a_capture_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
         assert kept.items() <= whole.items()  # none is written again
         assert {name: (folder / name).read_bytes() for name in whole}.items() <= expected.items()
         assert sorted(file.suffix for file in folder.iterdir() if file.name not in whole) in (
-            [".json", ".part"],
-            [".json"],
+            [".json", ".lock", ".part"],
+            [".json", ".lock"],
         )
         kept = whole
     assert main([*words, str(folder)]) == 0

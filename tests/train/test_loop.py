@@ -2,6 +2,7 @@ import errno
 import gc
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from safetensors import SafetensorError
 
 from distlaw.apps.cli import main
 from distlaw.train import checkpoint, loop
@@ -276,7 +278,7 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(cache, tmp_path):
     interrupted(config(), tmp_path / "run", cache, 12)
     newest, _ = checkpoint.newest(tmp_path / "run" / "checkpoints")
     assert newest.name == "step-00000010"
-    shard = next(newest.glob("*.distcp"))
+    shard = next(newest.glob("*.safetensors"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
@@ -295,7 +297,7 @@ def test_a_damaged_checkpoint_costs_no_good_one(cache, tmp_path):
     for sums in ("[]", "3", "\x00", "[" * 5000):
         (damaged / "sha256.json").write_text(sums)
         assert checkpoint.newest(tmp_path / "run" / "checkpoints")[0] == whole
-    checkpoint.save(whole.parent, 24, {"x": torch.zeros(1)}, keep=1)
+    checkpoint.save(whole.parent, 24, {"x": torch.zeros(1)}, {}, keep=1)
     assert whole in whole.parent.iterdir()
 
 
@@ -467,23 +469,116 @@ def test_the_id_is_of_what_is_computed():
     assert replace(same, split="student").id != same.id
 
 
+def failing(error):
+    """A way of writing tensors that fails where torch wraps what went wrong."""
+
+    def save(*_words, **_more):
+        raise error
+
+    return save
+
+
 def test_a_full_disk_is_named_and_the_last_checkpoint_stays(cache, tmp_path, monkeypatch):
     interrupted(config(), tmp_path / "run", cache, 7)
     folder = tmp_path / "run" / "checkpoints"
     before, _ = checkpoint.newest(folder)
-
-    def full(*_words, checkpoint_id, **_more):
-        checkpoint_id.mkdir()
-        (checkpoint_id / "__0_0.distcp").write_bytes(b"half of it")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for where in ("safetensors.torch.save", "distlaw.train.checkpoint.write_durably"):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, failing(full))
+            with pytest.raises(ValueError, match=r"\(No space left on device\); the last one is intact$"):
+                run(config(), tmp_path / "run", cache=cache)
+        assert checkpoint.newest(folder) == (before, [])
+        assert [p.name for p in folder.iterdir()] == ["step-00000005"]
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "save_state", full)
-        with pytest.raises(ValueError, match=r"No space left on device\); the last one"):
+        patched.setattr("distlaw.train.loop.finish", failing(SafetensorError("No space left on device (os error 28)")))
+        with pytest.raises(ValueError, match=r"the export of '.*' cannot be written \(No space left"):
             run(config(), tmp_path / "run", cache=cache)
-    assert checkpoint.newest(folder) == (before, [])
-    assert [p.name for p in folder.iterdir()] == ["step-00000005"]
     assert run(config(), tmp_path / "run", cache=cache).finished
+
+
+def test_ctrl_c_in_a_checkpoint_is_one_line(cache, tmp_path, monkeypatch, capsys):
+    file, out = tmp_path / "run.toml", tmp_path / "run"
+    file.write_text(tomli_w.dumps({"data": DATA, "model": MODEL, "training": TRAINING}))
+    words = ["train", str(file), "--out", str(out), "--cache", str(cache)]
+    with monkeypatch.context() as patched:
+        patched.setattr("safetensors.torch.save", failing(KeyboardInterrupt()))
+        assert main(words) == 2
+    [said] = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("step ")]
+    assert said == "distlaw: error: interrupted; the same command goes on from the last whole file"
+    assert list((out / "checkpoints").iterdir()) == []
+    assert main(words) == 0
+
+
+class Runs:
+    """What a pickle would run."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("where", ["index", "tensors", "beside"])
+def test_a_checkpoint_of_somebody_elses_runs_no_code(where, cache, tmp_path):
+    """Its checksums are right: whoever exchanges a file can write those too."""
+    out = tmp_path / "run"
+    interrupted(config(), out, cache, 7)
+    [folder] = (out / "checkpoints").iterdir()
+    bad = pickle.dumps(Runs(f"touch {tmp_path / 'ran'}"))
+    name = {"index": ".metadata", "tensors": next(folder.glob("*.safetensors")).name, "beside": "about.json"}[where]
+    (folder / name).write_bytes(bad)
+    (folder / "sha256.json").write_text(json.dumps(checkpoint._sums(folder)))
+    message = {
+        "index": "has a pickle for an index, .* is not opened: end the run with",
+        "tensors": "is not one of this",
+    }
+    with pytest.raises(ValueError, match=f"checkpoint '{folder}' {message.get(where, 'is not one of this run')}"):
+        run(config(), out, cache=cache)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused(cache, tmp_path):
+    other = config(model={**MODEL, "layers": 2})
+    interrupted(other, tmp_path / "other", cache, 7)
+    interrupted(config(), tmp_path / "run", cache, 7)
+    for change in ("shape", "step", "list"):
+        shutil.rmtree(there := tmp_path / "run" / "checkpoints" / "step-00000005", ignore_errors=True)
+        shutil.copytree(tmp_path / "other" / "checkpoints" / "step-00000005", there)
+        if change != "shape":
+            (there / "about.json").write_text('{"step": 4}' if change == "step" else "[]")
+        (there / "sha256.json").write_text(json.dumps(checkpoint._sums(there)))
+        with pytest.raises(ValueError, match=r"^checkpoint '.*' is not one of this run .*: delete it to go on"):
+            run(config(), tmp_path / "run", cache=cache)
+    for content in ("[]", "[" * 100_000, "{"):
+        (there / "sha256.json").write_text(content)
+        found, [said] = checkpoint.newest(there.parent)
+        assert found is None
+        assert f"'{there}' is damaged (sha256.json " in said
+
+
+def test_a_second_process_on_a_directory_is_refused(cache, tmp_path):
+    """Whether it is new or goes on; and a lock ends with its process."""
+    refused = []
+
+    def progress(at):
+        if at.step in (1, 7):
+            with pytest.raises(ValueError, match=f"another process works on '{tmp_path / 'run'}'") as refusal:
+                run(config(), tmp_path / "run", cache=cache)
+            refused.append(refusal)
+        if at.step == 7:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(config(), tmp_path / "run", cache=cache, progress=progress)
+    assert len(refused) == 2
+    assert not (tmp_path / "run" / "run.lock").exists()
+    (tmp_path / "run" / "run.lock").touch()  # of one that was killed
+    assert run(config(), tmp_path / "run", cache=cache).finished
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "run.lock").touch()
+    assert run(config(training={"tokens": 512}), tmp_path / "new", cache=cache).finished
 
 
 def test_what_a_kill_left_of_a_checkpoint_is_swept_away(cache, tmp_path):
@@ -491,7 +586,7 @@ def test_what_a_kill_left_of_a_checkpoint_is_swept_away(cache, tmp_path):
     interrupted(config(), tmp_path / "run", cache, 12)
     left = tmp_path / "run" / "checkpoints" / "step-00000015.building"
     left.mkdir()
-    (left / "__0_0.distcp").write_bytes(b"half of it")
+    (left / "half.safetensors").write_bytes(b"half of it")
     assert run(config(), tmp_path / "run", cache=cache).finished
     assert not left.exists()
     assert_same_run(tmp_path / "undisturbed", tmp_path / "run")

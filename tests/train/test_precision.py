@@ -108,10 +108,12 @@ def test_what_lasts_is_in_fp32(students, precision):
 
 
 def test_checkpoints_and_exports_are_in_fp32(trained):
-    from torch.distributed.checkpoint import FileSystemReader
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
     assert {w.dtype for w in weights(trained / "bf16").values()} == {torch.float32}
-    entries = FileSystemReader(trained / "bf16" / "checkpoints" / "step-00000060").read_metadata().state_dict_metadata
+    entries = (
+        HuggingFaceStorageReader(trained / "bf16" / "checkpoints" / "step-00000060").read_metadata().state_dict_metadata
+    )
     types = {
         entry.properties.dtype
         for name, entry in entries.items()

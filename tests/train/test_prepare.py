@@ -293,3 +293,38 @@ def test_a_damaged_cache_is_not_silently_rebuilt(tmp_path, config):
     (data.folder / "manifest.json").write_text("{}")
     with pytest.raises(ValueError, match=rf"manifest.json' is damaged; delete '{data.folder}'"):
         prepare(config, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("files", "between", "cut"),
+    [
+        (1, "\n\n", "paragraphs"),
+        (1, "\r\n \r\n", "paragraphs"),
+        (1, "\n", "lines"),
+        (2, "\n\n", "paragraphs"),
+        (2, "\n", "lines"),
+        (100, "\n", None),
+    ],
+)
+def test_text_in_few_files_is_cut_and_that_is_said(files, between, cut, tmp_path):
+    each = len(DOCUMENTS) // files
+    for number in range(files):
+        text = between.join(DOCUMENTS[number * each : (number + 1) * each])
+        (tmp_path / f"{number}.txt").write_bytes(text.encode())
+    config = replace(SMALL, source="text", paths=(str(tmp_path / "*.txt"),))
+    data = prepare(config, tmp_path / "cache")
+    if cut is None:
+        assert data.notes == []
+        return
+    assert f"the text is cut into {cut}, each a document of its own" in data.notes[0]
+    entries = data.manifest["splits"].values()
+    assert sum(entry["documents"] for entry in entries) == len(DOCUMENTS)
+    assert min(entry["blocks"] for entry in entries) > 0
+    assert Data(data.folder).notes == data.notes
+
+
+def test_a_separator_is_taken_at_its_word(tmp_path):
+    (tmp_path / "t.txt").write_text("\n\n".join(DOCUMENTS))
+    config = replace(SMALL, source="text", paths=(str(tmp_path / "t.txt"),), separator="---")
+    with pytest.raises(ValueError, match=r"too little text: .* 0 documents and no block"):
+        prepare(config, tmp_path / "cache")

@@ -123,9 +123,9 @@ LATE = """
 import os, sys, time
 from contextlib import contextmanager
 from distlaw.apps.cli import main
-from distlaw.train import loop
+from distlaw.train import loop, run_directory
 
-rank, own, written = int(os.environ["RANK"]), loop._require_own, loop.write_config
+rank, own, written = int(os.environ["RANK"]), loop.require_own, run_directory.write_config
 
 def require_own(out, config):
     time.sleep(2 * rank)  # the second looks while the first is writing
@@ -137,7 +137,7 @@ def write_config(config, path):
     (path.parent / ".distlaw-half-written.toml").unlink()
     written(config, path)
 
-loop._require_own, loop.write_config = require_own, write_config
+loop.require_own, run_directory.write_config = require_own, write_config
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -1,9 +1,11 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
+import zlib
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -259,7 +261,8 @@ def test_a_capture_that_failed_resumes_and_ends_bit_identically(cache, tmp_path)
     assert (summary.captured_blocks, summary.blocks) == (4, 11)
     with pytest.raises(ValueError, match=r"shard-000001\.targets.*cannot be read .*capture again to complete"):
         TargetReader(tmp_path / "again", KEYS["top-k"])
-    assert len(faults(tmp_path / "again")) == 2
+    [missing] = faults(tmp_path / "again")
+    assert "shard-000001.targets' is not there, nor those up to number 2; capture again to complete it" in missing
     teacher = Teacher()
     capture(tmp_path / "again", KEYS["top-k"], Blocks(), teacher, batch=2, progress=lambda *done: seen.append(done))
     assert seen == [(4, 11), (8, 11), (11, 11)]
@@ -418,3 +421,52 @@ def test_a_summary_says_what_a_token_takes(cache):
 def test_keys_that_mean_nothing_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(KEY, **change)
+
+
+MANIFESTS = {
+    "blocks": [10**12, 1e12, 0, -1, True, "11", None, 10**30, [], float("nan")],
+    "shard_blocks": [0, 1.5, "4", {}],
+    "format": [2, None, "1", [1]],
+    "context": [10**30, "16", 1.5, None],
+    "vocabulary": [-1, True],
+    "temperature": [0, "1", float("inf"), True, None],
+    "top_k": ["5", 10**9, -1],
+    "teacher": [5, None, ["m"]],
+    "kind": ["none", 3],
+    "novel": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MANIFESTS.items() for value in values])
+def test_a_manifest_of_nonsense_is_refused_or_found_wanting(name, value, cache):
+    """In no time: a cache of 1e12 blocks is described, and what it lacks is one line."""
+    file = cache / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
+    if value is MANIFESTS["blocks"][0]:
+        assert describe(cache).captured_blocks == 3 * 4  # as many as its files could hold
+        *damaged, missing = faults(cache)
+        assert len(damaged) == 3  # they belong to another manifest
+        assert "shard-000003.targets' is not there, nor those up to number 249999999999" in missing
+        return
+    with pytest.raises(ValueError, match=r"^manifest of target cache '.*' is damaged"):
+        describe(cache)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "3", "", '{"format": 1}', b"\xff"])
+def test_a_manifest_that_is_none_is_refused(content, cache):
+    (cache / "manifest.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=r"^manifest of target cache '.*' is damaged"):
+        describe(cache)
+
+
+def test_an_index_that_asks_for_more_than_there_is_is_refused(cache):
+    """Its checksum is right: whoever exchanges a file can write that too."""
+    file = cache / "shard-000000.targets"
+    whole, at = file.read_bytes(), 48  # where the first entry begins
+    for field, value in ((0, 2**63), (8, 2**62), (16, 2**62)):
+        content = bytearray(whole)
+        content[at + field : at + field + 8] = struct.pack("<Q", value)
+        end = at + 4 * 28
+        content[end : end + 4] = zlib.crc32(bytes(content[:end])).to_bytes(4, "little")
+        file.write_bytes(content)
+        assert any("names more than can be in it" in line for line in faults(cache))

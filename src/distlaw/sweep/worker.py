@@ -173,7 +173,7 @@ def _require_sound(folder: Path, record: dict[str, Any]) -> None:
 def _folder(store: Store, task: Task, held: Held) -> Path:
     """The lease's run directory on this machine, without what a failed attempt may have spoilt."""
     from distlaw.train.config import read_resolved
-    from distlaw.train.loop import CONFIG
+    from distlaw.train.run_directory import CONFIG
 
     root = (store.local or _scratch(task)) / JOBS
     root.mkdir(parents=True, exist_ok=True)
@@ -206,6 +206,7 @@ def _train(task: Task, folder: Path, teacher: Path | None, held: Held) -> bool:
         folder,
         cache=task.cache,
         progress=lambda at: held.say(step=at.step, steps=at.steps, tokens_per_second=at.tokens_per_second),
+        alone=False,  # the lease says who works on it, and a worker that stands still must not keep others from it
     ).finished
 
 

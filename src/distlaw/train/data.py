@@ -31,7 +31,8 @@ class DataConfig:
         paths: Files, folders or globs of text, jsonl and parquet; for datasets the name that `load_dataset` takes,
             and the name of a configuration if there are several.
         field: Column or key that holds the text, in jsonl, parquet and datasets.
-        separator: What stands between documents in text files; empty: a file is a document.
+        separator: What stands between documents in text files; empty: a file is a document, or where these are too few,
+            a paragraph or a line.
         tokenizer: A tokenizer.json or a folder that holds one; empty: train a byte-level BPE on the training text.
         vocab_size: Tokens of the BPE that is trained, or token ids of the synthetic language.
         context: Tokens that a block predicts.
@@ -145,6 +146,17 @@ class Data:
     def end_of_text(self) -> str:
         """The token that stands between documents."""
         return self.manifest["end_of_text"]
+
+    @property
+    def notes(self) -> list[str]:
+        """What of its preparation whoever trains on it should know."""
+        cut = self.manifest["source"].get("documents")
+        if not cut:
+            return []
+        return [
+            f"the text is cut into {cut}, each a document of its own; data.separator would say what stands between"
+            " documents"
+        ]
 
     @property
     def entropy_rate(self) -> float | None:

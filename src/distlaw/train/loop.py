@@ -12,20 +12,21 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
 from distlaw.runs import one_line
 from distlaw.train import checkpoint
-from distlaw.train.config import RunConfig, read_resolved, write_config
+from distlaw.train.config import RunConfig
 from distlaw.train.data import Data
 from distlaw.train.hardware_peak import matmul_peak
 from distlaw.train.losses import LossSums
@@ -34,6 +35,7 @@ from distlaw.train.order import Order
 from distlaw.train.prepare import prepare
 from distlaw.train.process import ranks, termination
 from distlaw.train.record import architecture_of, finish, recorded
+from distlaw.train.run_directory import claimed, require_own
 from distlaw.train.stored import open_targets
 from distlaw.train.students import Students, optimizers
 from distlaw.train.teacher import Teacher, open_teacher, require_same_tokenizer, with_teachers_tokenizer
@@ -42,7 +44,6 @@ from distlaw.train.trackers import Log, Service, require_services, tracking
 
 Sharding = Literal["ddp", "full"]
 _PARTIAL = StateDictOptions(ignore_frozen_params=True)
-CONFIG = "config.toml"
 _EXPLODED = 3.0  # cross-entropy over that of a uniform guess
 
 
@@ -90,6 +91,7 @@ def run(
     track: Sequence[Service] = (),
     progress: Callable[[Progress], None] | None = None,
     preparing: Callable[[str, int], None] | None = None,
+    alone: bool = True,
 ) -> Outcome:
     """Train, from the start or from where an earlier call stopped, and write the run directory.
 
@@ -101,10 +103,11 @@ def run(
         track: Services that get the metrics as well, from the first rank.
         progress: Called after every step on the first rank.
         preparing: Called while the data is prepared.
+        alone: Whether a second process on the directory is refused; not where leases say who works on what.
 
     Raises:
-        ValueError: The directory is another run's, the data, the teacher, a service or the disk will not do, or the
-            loss is no number any more; the last checkpoint stays.
+        ValueError: The directory is another run's, another process works on it, the data, the teacher, a service or
+            the disk will not do, or the loss is no number any more; the last checkpoint stays.
     """
     require_services(track)
     with ranks() as (rank, world, device):
@@ -113,7 +116,7 @@ def run(
         # go without letting go of Python's lock, which a thread of the group may wait for that is then waited for.
         # State dicts of torch keep models in cycles, and an error keeps the frames that it came through.
         try:
-            return _run(config, out, cache, track if rank == 0 else (), progress, preparing, place)
+            return _run(config, out, cache, track if rank == 0 else (), progress, preparing, place, alone)
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)
             raise
@@ -129,16 +132,23 @@ def _run(
     progress: Callable[[Progress], None] | None,
     preparing: Callable[[str, int], None] | None,
     place: Mapping[str, Any],
+    alone: bool,
 ) -> Outcome:
     """All of a run on one rank; `place` says which."""
-    _require_own(out, config)
+    require_own(out, config)
     teacher = None if config.teacher is None else open_teacher(Path(config.teacher.path))
     config = with_teachers_tokenizer(config, teacher, cache)
     data = prepare(config.data, cache, progress=preparing)
     if teacher is not None:
         require_same_tokenizer(teacher, data.tokenizer)
     trainer = _Trainer(config, data, teacher, out, **place)  # all that may be refused, before anything is written
-    _claim(out, config, place["rank"])
+    with claimed(out, config, rank=place["rank"], any_rank=trainer.any_rank, alone=alone):
+        return _trained(trainer, services, progress)
+
+
+def _trained(trainer: "_Trainer", services: Sequence[Service], progress: Callable[[Progress], None] | None) -> Outcome:
+    """From the newest checkpoint to the end, or to where the run is asked to stop."""
+    config, out = trainer.config, trainer.out
     step = trainer.restore()
     if step == config.training.steps and trainer.recorded():
         return Outcome(finished=True, step=step, notes=(*trainer.notes, "the run was finished already"))
@@ -155,7 +165,13 @@ def _run(
             if stop and step < config.training.steps:
                 note = f"stopped at step {step} of {config.training.steps}: the same command goes on"
                 return Outcome(finished=False, step=step, notes=(*trainer.notes, note))
-    trainer.finish()
+    try:
+        trainer.finish()
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"the export of '{one_line(out)}' cannot be written ({one_line(error)}): make room, and the same command"
+            " goes on"
+        ) from None
     return Outcome(finished=True, step=step, notes=tuple(trainer.notes))
 
 
@@ -190,7 +206,7 @@ class _Trainer:
         self.students = Students(
             config.students, t, vocab_size=data.vocab_size, context=data.context, teacher=teacher
         ).to(device)
-        self.notes: list[str] = []
+        self.notes = list(data.notes)
         used = self.blocks.epochs_used(t.steps * t.batch_tokens)
         if used > 1:
             self.notes.append(f"the data is repeated: the run reads {used:.2f} epochs of {self.blocks.tokens} tokens")
@@ -303,9 +319,11 @@ class _Trainer:
                 )
             )
 
-    def _state(self) -> dict[str, Any]:
-        models, states = get_state_dict(self.students, self.optimizers, options=_PARTIAL)
-        return {"models": models, "optimizers": states}
+    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors that a step depends on, and the settings of the optimizers, which the config decides."""
+        models, optimizers = get_state_dict(self.students, self.optimizers, options=_PARTIAL)
+        settings = {name: value for name, value in optimizers.items() if name != "state"}
+        return {"models": models, "optimizers": optimizers["state"], "random": torch.get_rng_state()}, settings
 
     def _read(self) -> dict[str, str]:
         """What a run goes on reading and must not change under it."""
@@ -313,12 +331,10 @@ class _Trainer:
 
     def save(self, step: int) -> None:
         """Write a checkpoint."""
-        state = self._state()
+        tensors, _ = self._state()
         wall, cpu = time.monotonic() - self.started[0], time.process_time() - self.started[1]
-        state["spent"] = {"wall": self.wall + wall, "cpu": self.cpu + cpu}
-        state["random"] = torch.get_rng_state()
-        state["read"] = self._read()
-        checkpoint.save(self.out / "checkpoints", step, state, keep=self.config.training.keep)
+        about = {"wall": self.wall + wall, "cpu": self.cpu + cpu, "read": self._read()}
+        checkpoint.save(self.out / "checkpoints", step, tensors, about, keep=self.config.training.keep)
 
     def restore(self) -> int:
         """Go on from the newest good checkpoint; gives the steps done."""
@@ -326,28 +342,39 @@ class _Trainer:
         self.notes += damaged
         step = 0 if found is None else checkpoint.step_of(found)
         if found is not None:
-            state = {**self._state(), "spent": {"wall": 0.0, "cpu": 0.0}, "random": torch.get_rng_state()}
-            state["read"] = self._read()
-            checkpoint.load(found, state)
-            for what, now in self._read().items():
-                if state["read"][what] != now:
-                    raise ValueError(
-                        f"the {what} is not what '{one_line(self.out)}' was begun with ({now[:12]}, then"
-                        f" {state['read'][what][:12]}): bring it back, or choose another folder"
-                    )
-            set_state_dict(
-                self.students,
-                self.optimizers,
-                model_state_dict=state["models"],
-                optim_state_dict=state["optimizers"],
-                options=StateDictOptions(ignore_frozen_params=True, strict=False),
-            )
-            torch.set_rng_state(state["random"])
-            self.wall, self.cpu = state["spent"]["wall"], state["spent"]["cpu"]
+            self._take(found)
         if self.rank == 0:
             self.logged, lost = cut_metrics(self.out / METRICS, step)
             self.notes += lost
         return step
+
+    def _take(self, found: Path) -> None:
+        """Make a checkpoint the state that a run goes on from."""
+        about = checkpoint.about(found)
+        try:
+            begun_with = {what: str(about["read"][what]) for what in self._read()}
+            self.wall, self.cpu = float(about["wall"]), float(about["cpu"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise checkpoint.foreign(found, error) from None
+        for what, now in self._read().items():
+            if begun_with[what] != now:
+                raise ValueError(
+                    f"the {what} is not what '{one_line(self.out)}' was begun with ({now[:12]}, then"
+                    f" {one_line(begun_with[what][:12])}): bring it back, or choose another folder"
+                )
+        tensors, settings = self._state()
+        checkpoint.load(found, tensors)
+        set_state_dict(
+            self.students,
+            self.optimizers,
+            model_state_dict=tensors["models"],
+            optim_state_dict={"state": tensors["optimizers"], **settings},
+            options=StateDictOptions(ignore_frozen_params=True, strict=False),
+        )
+        try:
+            torch.set_rng_state(tensors["random"])
+        except RuntimeError as error:
+            raise checkpoint.foreign(found, error) from None
 
     def recorded(self) -> bool:
         """Whether the run has ended with every record sound."""
@@ -388,39 +415,3 @@ def _shard(students: Students) -> None:
         for layer in getattr(model.base_model, "layers", ()):  # block by block, so that one is whole at a time
             fully_shard(layer)
     fully_shard(students)
-
-
-def _require_own(out: Path, config: RunConfig) -> None:
-    """Check, before anything is done, that a directory is empty or this run's."""
-    file = out / CONFIG
-    if not file.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f"--out '{one_line(out)}' is neither empty nor a run directory: choose another")
-        return
-    there = read_resolved(file)
-    if there.id != config.id:
-        changed = _difference(asdict(there), asdict(config))
-        raise ValueError(f"--out '{one_line(out)}' holds another run (its {changed} differs): choose another folder")
-
-
-def _claim(out: Path, config: RunConfig, rank: int) -> None:
-    """Make the directory this run's, once all that it needs is there, and every rank has seen what was there before."""
-    if dist.is_initialized():
-        dist.barrier()
-    if rank == 0 and not (out / CONFIG).exists():
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"--out '{one_line(out)}' cannot be made ({error.strerror})") from None
-        write_config(config, out / CONFIG)
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def _difference(there: Any, here: Any, where: str = "") -> str:  # noqa: ANN401
-    """Name of the first value that differs."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in {**there, **here}:
-            if there.get(key) != here.get(key):
-                return _difference(there.get(key), here.get(key), f"{where}.{key}" if where else key)
-    return where or "config"

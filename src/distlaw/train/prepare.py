@@ -19,7 +19,7 @@ from distlaw.runs import one_line
 from distlaw.train.blocks import BlockWriter
 from distlaw.train.data import SPLITS, Data, DataConfig, Split, block_file, hash_of, write_durably, write_manifest
 from distlaw.train.grammar import Grammar
-from distlaw.train.sources import Source, open_source
+from distlaw.train.sources import Cut, Source, open_source
 from distlaw.train.tokenizer import (
     END_OF_TEXT,
     find_end_of_text,
@@ -73,12 +73,31 @@ def prepare(config: DataConfig, cache: Path, *, progress: Progress | None = None
             cache.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_suffix(".lock")):
                 if not folder.is_dir():
-                    _build(folder, config, source, given, end, progress or (lambda _stage, _done: None))
+                    _build_cut(folder, config, source, given, end, progress or (lambda _stage, _done: None))
     except OSError as error:
         raise ValueError(
             f"the cache '{one_line(cache)}' cannot be written ({error.strerror or one_line(error)})"
         ) from None
     return Data(folder)
+
+
+class _TooLittleText(ValueError):
+    """A split that was given a share has got no block."""
+
+
+def _build_cut(
+    folder: Path, config: DataConfig, source: Source | None, given: Tokenizer | None, end: str, progress: Progress
+) -> None:
+    """Build; text files too few to be a document each are cut into paragraphs, and if those are too few into lines."""
+    cuts: list[Cut] = ["", "paragraphs", "lines"] if config.source == "text" and not config.separator else [""]
+    for cut in cuts:
+        try:
+            _build(folder, config, source if cut == "" else _open_source(config, cut), given, end, progress)
+        except _TooLittleText:
+            if cut == cuts[-1]:
+                raise
+        else:
+            return
 
 
 def _build(
@@ -197,7 +216,7 @@ class _SplitWriter(ExitStack):
         }
         for name, share in shares.items():
             if share > 1e-9 and not entries[name]["blocks"]:
-                raise ValueError(
+                raise _TooLittleText(
                     f"too little text: a share of {share:g} of it gave {name} {entries[name]['documents']} documents"
                     f" and no block of context={config.context}; give more or shorter documents"
                     " (separator cuts text files), a larger share, or a smaller context"
@@ -223,8 +242,8 @@ def _trained_tokenizer(config: DataConfig, source: Source, progress: Progress) -
     return train_tokenizer(sample, config.vocab_size)
 
 
-def _open_source(config: DataConfig) -> Source:
-    return open_source(config.source, config.paths, field=config.field, separator=config.separator)
+def _open_source(config: DataConfig, cut: Cut = "") -> Source:
+    return open_source(config.source, config.paths, field=config.field, separator=config.separator, cut=cut)
 
 
 def _documents(config: DataConfig, source: Source) -> Iterator[str]:

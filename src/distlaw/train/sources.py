@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +26,9 @@ WITHOUT_PATHS = ("stdlib", "debian")
 _ESSAYS, _DICTIONARY = Path("/usr/share/doc/anarchism/html"), Path("/usr/share/dictd/gcide.dict.dz")
 _DICTIONARY_PIECE = 1 << 14  # characters of a document that entries are put together to
 _CHUNK = 1 << 20
+
+Cut = Literal["", "paragraphs", "lines"]
+_BETWEEN = {"paragraphs": re.compile(r"\n[ \t\r]*\n"), "lines": re.compile(r"\n")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,9 @@ class Source:
     documents: Callable[[], Iterator[str]]
 
 
-def open_source(kind: str, paths: Sequence[str] = (), *, field: str = "text", separator: str = "") -> Source:
+def open_source(
+    kind: str, paths: Sequence[str] = (), *, field: str = "text", separator: str = "", cut: Cut = ""
+) -> Source:
     """Find the files of a source.
 
     Args:
@@ -60,6 +66,8 @@ def open_source(kind: str, paths: Sequence[str] = (), *, field: str = "text", se
             twice. For `datasets` a name or folder, and the name of a configuration if it has several.
         field: Column or key of the text.
         separator: What stands between documents in a text file.
+        cut: Where text files are cut that no separator is given for; a file alone is never a document, since one
+            document cannot be split, and is cut into paragraphs at least.
 
     Raises:
         ValueError: A path that is not there or matches nothing, a column that is missing.
@@ -71,8 +79,11 @@ def open_source(kind: str, paths: Sequence[str] = (), *, field: str = "text", se
     if kind == "datasets":
         return _hub(paths, field)
     files = _find(kind, paths)
+    if kind == "text" and not separator and (cut or len(files) == 1):
+        between = _BETWEEN[cut := cut or "paragraphs"]
+        return _of_files(files, lambda file: _pieces(file, between), documents=cut)
     if kind == "text":
-        return _of_files(files, lambda file: _pieces(file, separator))
+        return _of_files(files, lambda file: _pieces(file, re.compile(re.escape(separator)) if separator else None))
     return _of_files(files, lambda file: (_jsonl if kind == "jsonl" else _parquet)(file, field))
 
 
@@ -206,15 +217,15 @@ class _Prose(HTMLParser):
             self._parts.append(" ".join(data.split("\n")))
 
 
-def _pieces(file: Path, separator: str) -> Iterator[str]:
+def _pieces(file: Path, between: re.Pattern[str] | None) -> Iterator[str]:
     rest = ""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
-            if not separator:
+            if between is None:
                 yield stream.read()
                 return
             while chunk := stream.read(_CHUNK):
-                *whole, rest = (rest + chunk).split(separator)
+                *whole, rest = between.split(rest + chunk)
                 yield from whole
     except UnicodeDecodeError as error:
         raise ValueError(f"'{one_line(file)}' is not UTF-8 text ({error.reason})") from None

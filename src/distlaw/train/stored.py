@@ -12,6 +12,7 @@ from distlaw.train.data import Data
 from distlaw.train.head import Head
 from distlaw.train.model import hidden_states
 from distlaw.train.prepare import prepare
+from distlaw.train.run_directory import alone_in, made
 from distlaw.train.students import Asked, asked_for
 from distlaw.train.target_cache import TargetReader, capture, describe
 from distlaw.train.target_records import CacheKey, CacheKind
@@ -60,7 +61,8 @@ def capture_targets(
     def asked(inputs: Tensor) -> tuple[Tensor, Head]:
         return hidden_states(teacher.model, inputs), teacher.head
 
-    capture(out, key, data.split(config.split), asked, progress=progress)
+    with made(out), alone_in(out):
+        capture(out, key, data.split(config.split), asked, progress=progress)
 
 
 def open_targets(config: RunConfig, data: Data, teacher: Teacher) -> dict[Asked, TargetReader]:

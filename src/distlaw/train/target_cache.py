@@ -14,8 +14,9 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,8 @@ _ENTRY = np.dtype([("offset", "<u8"), ("size", "<u8"), ("raw", "<u8"), ("crc", "
 _CODEC = pa.Codec("zstd", compression_level=3)
 _SHARD_BYTES = 2**26  # before compression: what a killed capture may lose
 _LOGITS = 2**22  # at once, while capturing
+_MOST = 2**53  # of any number in a manifest
+_WHOLE_NUMBERS, _OR_NONE = ("context", "vocabulary"), ("top_k", "samples", "seed")
 
 
 class BlockSource(Protocol):
@@ -143,7 +146,7 @@ def describe(path: Path) -> CacheSummary:
         ValueError: There is no cache, or its manifest is damaged.
     """
     manifest = _Manifest.read(path)
-    there = [shard for shard in range(manifest.shards) if manifest.file(shard).exists()]
+    there = manifest.there()
     return CacheSummary(
         key=manifest.key,
         blocks=manifest.blocks,
@@ -161,11 +164,24 @@ def faults(path: Path, progress: Progress | None = None) -> list[str]:
     """
     manifest = _Manifest.read(path)
     found: list[str] = []
-    for number in range(manifest.shards):
+    there = manifest.there()
+    for done, number in enumerate(there, start=1):
         found += _faults_of(manifest, number)
         if progress is not None:
-            progress(number + 1, manifest.shards)
-    return found
+            progress(done, len(there))
+    return found + [
+        f"target shard '{one_line(manifest.file(first))}' is not there"
+        + (f", nor those up to number {last}" if last > first else "")
+        + "; capture again to complete it"
+        for first, last in _gaps(there, manifest.shards)
+    ]
+
+
+def _gaps(there: list[int], count: int) -> Iterator[tuple[int, int]]:
+    """First and last of each row of numbers below `count` that are not there."""
+    for before, after in pairwise([-1, *there, count]):
+        if after - before > 1:
+            yield before + 1, after - 1
 
 
 def _faults_of(manifest: "_Manifest", number: int) -> list[str]:
@@ -245,14 +261,18 @@ class _Manifest:
         except OSError as error:
             raise ValueError(f"'{one_line(path)}' is not a target cache: no manifest.json ({error.strerror})") from None
         try:
-            content: dict[str, Any] = json.loads(data)
-            version, blocks, shard_blocks = (content.pop(name) for name in ("format", "blocks", "shard_blocks"))
+            content = json.loads(data)
+            if not isinstance(content, dict):
+                raise ValueError(f"it must hold a JSON object, not {type(content).__name__}")
+            version, blocks, shard_blocks = (content.pop(name, None) for name in ("format", "blocks", "shard_blocks"))
             if version != _FORMAT:
-                raise ValueError(f"format {version}, this version reads {_FORMAT}")
-            manifest = cls(path, CacheKey(**content), int(blocks), int(shard_blocks), hashlib.sha256(data).digest())
-            if manifest.blocks < 1 or manifest.shard_blocks < 1:
-                raise ValueError(f"{blocks} blocks, {shard_blocks} in a shard")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ValueError(f"format {one_line(version, 40)}, this version reads {_FORMAT}")
+            for name, value in (("blocks", blocks), ("shard_blocks", shard_blocks)):
+                if type(value) is not int or not 1 <= value <= _MOST:
+                    raise ValueError(f"{name} must be a whole number from 1 to {_MOST}, got {one_line(value, 40)}")
+            _require_types(content)
+            manifest = cls(path, CacheKey(**content), blocks, shard_blocks, hashlib.sha256(data).digest())
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"manifest of target cache '{one_line(path)}' is damaged ({one_line(error)})") from None
         return manifest
 
@@ -266,6 +286,14 @@ class _Manifest:
 
     def file(self, shard: int) -> Path:
         return self.path / f"shard-{shard:06d}.targets"
+
+    def there(self) -> list[int]:
+        """Numbers of the shards that are there, in order."""
+        names = (
+            file.name.removeprefix("shard-").removesuffix(".targets") for file in self.path.glob("shard-*.targets")
+        )
+        numbers = {int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 12}
+        return sorted(number for number in numbers if number < self.shards and self.file(number).exists())
 
     def blocks_of(self, shard: int) -> range:
         return range(shard * self.shard_blocks, min((shard + 1) * self.shard_blocks, self.blocks))
@@ -282,6 +310,19 @@ class _Manifest:
             )
 
 
+def _require_types(key: Mapping[str, Any]) -> None:
+    """Check that what a manifest says of its targets is of the type that it must be."""
+    for name, value in key.items():
+        if name in _WHOLE_NUMBERS or (name in _OR_NONE and value is not None):
+            fits, right = type(value) is int and 0 <= value <= _MOST, f"a whole number from 0 to {_MOST}"
+        elif name == "temperature":
+            fits, right = type(value) in (int, float) and 0 < value <= _MOST, "a positive number"
+        else:
+            fits, right = name in _OR_NONE or isinstance(value, str), "text"
+        if not fits:
+            raise ValueError(f"{one_line(name, 40)} must be {right}, got {one_line(repr(value), 40)}")
+
+
 class _Shard:
     """The index of a shard, checked; records are read from the file when they are asked for."""
 
@@ -292,7 +333,8 @@ class _Shard:
         head_bytes = _HEADER.size + count * _ENTRY.itemsize
         try:
             with self._path.open("rb") as file:
-                head, size = file.read(head_bytes + 4), os.fstat(file.fileno()).st_size
+                size = os.fstat(file.fileno()).st_size
+                head = file.read(min(head_bytes + 4, size))
         except OSError as error:
             raise ValueError(f"{self._name} cannot be read ({error.strerror}); capture again to complete it") from None
         if len(head) < head_bytes + 4:
@@ -302,9 +344,12 @@ class _Shard:
         if _HEADER.unpack_from(head) != (_MAGIC, manifest.digest, number, count):
             raise ValueError(f"{self._name} does not belong to the manifest beside it; {self._remedy}")
         self._index = np.frombuffer(head, _ENTRY, count, _HEADER.size)
-        end = int(self._index[-1]["offset"] + self._index[-1]["size"])
+        end = int(self._index[-1]["offset"]) + int(self._index[-1]["size"])
         if size != end:
             raise ValueError(f"{self._name} has {size} bytes where its index says {end}; {self._remedy}")
+        ends = self._index["offset"].astype(np.float64) + self._index["size"]
+        if (ends > size).any() or (self._index["raw"] > raw_bytes(manifest.key)).any():
+            raise ValueError(f"the index of {self._name} names more than can be in it; {self._remedy}")
 
     @property
     def _name(self) -> str:
@@ -325,7 +370,12 @@ class _Shard:
             raise ValueError(f"{self._name} cannot be read ({error.strerror})") from None
         if len(data) != size or zlib.crc32(data) != crc:
             raise ValueError(f"block {block} in {self._name} is damaged, its checksum is wrong; {self._remedy}")
-        return _CODEC.decompress(data, raw)
+        try:
+            return _CODEC.decompress(data, raw)
+        except (pa.ArrowException, MemoryError) as error:
+            raise ValueError(
+                f"block {block} in {self._name} cannot be decompressed ({one_line(error)}); {self._remedy}"
+            ) from None
 
 
 def _write_shard(manifest: _Manifest, number: int, records: Iterator[bytes]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from distlaw.apps.commands.train import CACHE, require_training
+from distlaw.apps.commands.train import CACHE, interruptible, require_training
 from distlaw.apps.output import console, print_json, progress_bar
 from distlaw.runs import counted
 
@@ -51,7 +51,7 @@ def capture(
 
     one_thread_on_cpu()
     resolved = read_config(config, distill=True, overrides=changes, teacher=teacher)
-    with progress_bar("blocks") as progress:
+    with interruptible(), progress_bar("blocks") as progress:
         capture_targets(
             resolved,
             out,

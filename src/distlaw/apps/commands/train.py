@@ -1,7 +1,7 @@
 """`distlaw train` and `distlaw distill`: a model from a config file, from the start or from where it stopped."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -90,7 +90,8 @@ def _run(
 
     one_thread_on_cpu()
     resolved = read_config(config, distill=distill, overrides=overrides, teacher=teacher)
-    with _bar(resolved.training.steps) as (progress, preparing):
+    names = [student.name for student in resolved.students]
+    with interruptible(), _bar(resolved.training.steps, names) as (progress, preparing):
         outcome = run(
             resolved,
             out,
@@ -135,14 +136,29 @@ def require_training() -> None:
 
 
 @contextmanager
-def _bar(steps: int) -> Iterator[tuple[Callable[[Any], None] | None, Callable[[str, int], None] | None]]:
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends what goes on later with one line.
+
+    Raises:
+        ValueError: It came.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise ValueError("interrupted; the same command goes on from the last whole file") from None
+
+
+@contextmanager
+def _bar(
+    steps: int, names: Sequence[str]
+) -> Iterator[tuple[Callable[[Any], None] | None, Callable[[str, int], None] | None]]:
     """Callbacks for training and preparing: a bar on a terminal, a line now and then elsewhere."""
     if not sys.stderr.isatty():
         every = max(steps // 10, 1)
 
         def line(at: Any) -> None:  # noqa: ANN401
             if at.step % every == 0 or at.step == at.steps:
-                print(_said(at), file=sys.stderr, flush=True)
+                print(_said(at, names), file=sys.stderr, flush=True)
 
         yield line, None
         return
@@ -153,12 +169,14 @@ def _bar(steps: int) -> Iterator[tuple[Callable[[Any], None] | None, Callable[[s
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("starting", total=steps)
         yield (
-            lambda at: bars.update(task, completed=at.step, description=_said(at)),
+            lambda at: bars.update(task, completed=at.step, description=_said(at, names)),
             lambda stage, done: bars.update(task, description=f"{stage} {done:,}"),
         )
 
 
-def _said(at: Any) -> str:  # noqa: ANN401
-    losses = " ".join(f"{loss:.3f}" for loss in at.cross_entropy)
+def _said(at: Any, names: Sequence[str]) -> str:  # noqa: ANN401
+    """A step in words; of several students each loss with its name."""
+    named = zip(names, at.cross_entropy, strict=True)
+    losses = ", ".join(f"{loss:.3f}" if len(names) == 1 else f"{name} {loss:.3f}" for name, loss in named)
     speed = f"{at.tokens_per_second:,.0f} tokens/s ({at.share_of_peak:.0%} of peak)"
-    return f"step {at.step}/{at.steps}, {losses} nats, {speed}"
+    return f"step {at.step}/{at.steps}, cross-entropy {losses} nats, {speed}"
