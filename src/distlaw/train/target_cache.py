@@ -316,7 +316,8 @@ def _require_types(key: Mapping[str, Any]) -> None:
         if name in _WHOLE_NUMBERS or (name in _OR_NONE and value is not None):
             fits, right = type(value) is int and 0 <= value <= _MOST, f"a whole number from 0 to {_MOST}"
         elif name == "temperature":
-            fits, right = type(value) in (int, float) and 0 < value <= _MOST, "a positive number"
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST
+            right = "a positive number"
         else:
             fits, right = name in _OR_NONE or isinstance(value, str), "text"
         if not fits:
