@@ -152,3 +152,15 @@ def test_a_report_of_a_table(command, tmp_path):
 
 
 PLACE = ("--student-params", "4e8", "--student-tokens", "1e10", "--teacher-loss", "2.3")
+
+
+def test_the_first_line_answers(command, finished):
+    for words, answer in (
+        (
+            ("plan", "nano", "--workers", "2"),
+            r"Study nano: 47 different runs take about \d+ s with 2 workers, 2\.\d min of",
+        ),
+        (("status", str(finished)), r"\d+ of \d+ runs done, 100% of the FLOPs; 0 jobs under way"),
+    ):
+        _, out, _ = command(*words)
+        assert re.match(answer, out.splitlines()[0])

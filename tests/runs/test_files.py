@@ -90,3 +90,26 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         interrupted()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_every_writer_follows_the_umask(tmp_path, umask):
+    """What a study's store, a table, a figure and a report write, besides what goes through `written_whole`."""
+    import numpy as np
+
+    from distlaw.apps.cli import main
+    from distlaw.runs import Runs, write_runs
+    from distlaw.sweep.store import Store
+
+    store = Store(str(tmp_path / "s"))
+    store.write("study.toml", b"")
+    assert store.create("leases/job.0001", b"")
+    store.write("leases/job.0001", b"again")
+    runs = Runs(student_params=np.array([1e6]), student_tokens=np.array([1e7]), student_loss=np.array([3.0]))
+    for name in ("runs.csv", "runs.jsonl", "runs.parquet"):
+        write_runs(runs, tmp_path / name)
+    words = ["report", "plan", "--student-params", "1B", "--compute", "1e21", "--out", str(tmp_path / "plan.html")]
+    assert main(words) == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    assert {mode(path) for path in files} == {0o666 & ~umask}
+    assert {mode(path) for path in tmp_path.rglob("*") if path.is_dir()} == {0o777 & ~umask}

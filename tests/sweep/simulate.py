@@ -102,4 +102,5 @@ def record_of(task: Task, run) -> dict:
         "teacher_loss": None if run.teacher is None else 2.5 + run.teacher.layers / 100,
         "seed": run.seed,
         "wall_seconds": 1.0,
+        "teacher": run.teacher and run.teacher.id,
     }

@@ -1,16 +1,18 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
-from tests.sweep.simulate import Simulated, small
+from tests.sweep.simulate import SMALL, Simulated, small
 
 from distlaw.runs import read_runs, write_runs
-from distlaw.sweep.collect import collect
+from distlaw.sweep.collect import collect, collect_all
 from distlaw.sweep.drive import Driver, begin, open_study
 from distlaw.sweep.jobs import jobs_of
 from distlaw.sweep.lease import Watch
 from distlaw.sweep.state import State, record_name
 from distlaw.sweep.status import request_stop, status
+from distlaw.sweep.study import study_of
 
 
 def driver(study, folder, executor, **more):
@@ -178,6 +180,25 @@ def test_more_runs_may_be_added_and_only_they_are_run(tmp_path):
     before = {run.id for run in some.runs}
     for job in {record["job"] for run, record in records.items() if run in before}:
         assert job in first.order
+
+
+def test_runs_that_a_second_study_does_not_ask_for_stay_in_the_table(tmp_path):
+    study = small()
+    driver(study, tmp_path, Simulated()).run(study.runs)
+    first = study_of(SMALL.partition('[[protocols]]\nname = "taught"')[0], "first")
+    less = replace(study, limits=replace(study.limits, compute=sum(map(study.flops, study.runs)) / 2))
+    records = State(store=begin(first, str(tmp_path))).look().records
+    found, [note] = collect_all(first, records)
+    assert len(collect(first, records)) == len(first.runs) == 8
+    assert note == "the table has 6 finished runs that study.toml does not ask for: an earlier study file did"
+    whole, none = collect_all(study, records)
+    assert none == []
+    assert sorted(found.student_loss) == sorted(whole.student_loss)
+    assert found.distilled.sum() == whole.distilled.sum() == 4
+    assert set(map(str, found.group)) == set(map(str, whole.group))
+    assert len(less.runs) < len(study.runs)
+    assert len(collect_all(less, records)[0]) == len(study.runs)  # beyond a budget that was lowered
+    assert collect_all(less, records)[1] == []
 
 
 def test_a_folder_of_another_study_is_refused(tmp_path):

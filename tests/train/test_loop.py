@@ -82,6 +82,7 @@ def test_a_run_learns_and_leaves_what_it_says(teacher):
         "metrics.jsonl",
         "record.json",
     ]
+    assert len({path.stat().st_mode for path in teacher.rglob("*") if path.is_file()}) == 1  # as the umask says
     lines, found = metrics(teacher), record(teacher)
     assert [line["step"] for line in lines] == list(range(1, 25))
     assert lines[0]["cross_entropy"] == pytest.approx(np.log(300), rel=0.1)  # of a guess

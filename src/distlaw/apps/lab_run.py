@@ -46,7 +46,7 @@ def run_labs(
     records: dict[str, dict[str, Any]] = {}
     store = out / "runs" / preset
     if studies:
-        outcome, state, _ = do_study(together(list(studies.values())), str(store), where)
+        outcome, state, _ = do_study(together(list(studies.values())), str(store), where, shared=True)
         if outcome.ended == "stopped":
             runs = counted(outcome.runs, "run")
             print(f"stopped: {outcome.done} of {runs} done; the same command goes on", file=sys.stderr)

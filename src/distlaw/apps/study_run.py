@@ -68,18 +68,22 @@ def run_study(found: "Study", out: str, where: Where, *, json: bool) -> int:
     return 1 if outcome.failed else 0
 
 
-def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, Choices | None]":
+def do_study(
+    found: "Study", out: str, where: Where, *, shared: bool = False
+) -> "tuple[Outcome, State, Choices | None]":
     """Run a study, showing how far it is; gives how it ended, its state, and how runs were chosen if they were.
 
     Args:
         found: The study.
         out: Its folder or URL.
         where: Where jobs are done.
+        shared: Whether the folder is one of several studies, whose runs need no word.
 
     Raises:
         ValueError: The study, its data or its folder will not do.
     """
     from distlaw.sweep.adaptive import CHOICES, choose_and_run, read_choices, write_choices
+    from distlaw.sweep.collect import others_than, said_of_others
     from distlaw.sweep.drive import Driver, begin, require_data
 
     cache = where.cache.expanduser().resolve()
@@ -92,6 +96,8 @@ def do_study(found: "Study", out: str, where: Where) -> "tuple[Outcome, State, C
         hands = _executor(where, out, found.limits.processes_per_run)
         try:
             driver = Driver(study=found, store=store, executor=hands, cache=cache, looking=looking, asked=asked)
+            if not shared and (others := others_than(found, driver.state.look().records)):
+                driver.state.notes.append(f"the folder has {said_of_others(others)}; they stay in its table")
             outcome: Outcome | None = None
             choices = None
             if found.adaptive is None:
@@ -182,12 +188,13 @@ def _showing(store: Any, out: str) -> Iterator[Callable[["State"], None]]:  # no
         return True
 
     if not sys.stderr.isatty():
+        from distlaw.report.study_tables import time_left
 
         def line(_state: "State") -> None:
             if due(_LINE_EVERY):
                 at = look(store, watch)
-                left = "" if at.seconds_left is None else f", about {at.seconds_left / 60:.0f} min left"
-                text = f"{at.done}/{counted(at.runs, 'run')}, {counted(len(at.active), 'job')} under way{left}"
+                left = "" if at.seconds_left is None else f", {time_left(at.seconds_left)}"
+                text = f"{at.done} of {counted(at.runs, 'run')} done, {counted(len(at.active), 'job')} under way{left}"
                 print(text, file=sys.stderr, flush=True)
 
         yield line

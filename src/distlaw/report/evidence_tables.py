@@ -87,14 +87,28 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def evidence_head(e: Evidence) -> str:
-    """What was examined, and how numbers are to be read."""
+    """How distilling fared against supervised training, what was examined, and how numbers are to be read."""
     distilled = e.cells.distilled
     alone, taught = (counted(int(kind.sum()), "cell") for kind in (~distilled, distilled))
     return (
-        f"{counted(e.runs, 'run')}: {e.supervised_runs} supervised in {alone} of equal size and tokens,"
-        f" {e.distilled_runs} distilled in {taught} of equal student and teacher; runs of a cell differ in their seed."
-        " Losses are in nats per token, intervals are 90 %, errors are relative."
+        f"{_fared(e.against)} {counted(e.runs, 'run')}: {e.supervised_runs} supervised in {alone} of equal size and"
+        f" tokens, {e.distilled_runs} distilled in {taught} of equal student and teacher; runs of a cell differ in"
+        " their seed. Losses are in nats per token, intervals are 90 %, errors are relative."
     )
+
+
+def _fared(found: AgainstSupervised | CannotSay) -> str:
+    """One sentence: who was ahead, at equal tokens and with the teacher paid for."""
+    if isinstance(found, CannotSay):
+        return f"Whether distilling beats supervised training cannot be said: {found.because}."
+    parts = [
+        f"{x.distilled_ahead} of {counted(len(x.duels), 'cell')} with {basis} (behind in {x.supervised_ahead})"
+        for basis, x in found.comparisons.items()
+        if not isinstance(x, CannotSay)
+    ]
+    if not parts:
+        return "Whether distilling beats supervised training cannot be said from these runs."
+    return f"Distilled students were ahead of supervised training beyond noise in {', '.join(parts)}."
 
 
 def evidence_answers(e: Evidence, choices: "RunChoices | None" = None) -> Iterator[Answer]:

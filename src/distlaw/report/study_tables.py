@@ -10,7 +10,7 @@ from rich.text import Text
 from distlaw.costs import Bill
 from distlaw.report.layout import ALWAYS, DETAIL, Column, Prose, new_table
 from distlaw.report.tables import size_text
-from distlaw.runs import counted, one_line
+from distlaw.runs import counted, format_duration, one_line
 
 if TYPE_CHECKING:
     from distlaw.sweep.adaptive import Choices
@@ -21,23 +21,33 @@ if TYPE_CHECKING:
 _MOST_FAILURES = 8
 
 
-def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -> Table:
+def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -> Group:
     """A study's runs by protocol, and what they take."""
     if bill is None:
-        hours = f"About {_hours(outlook.core_hours)} of one CPU thread, {_hours(outlook.hours)} on {outlook.workers}."
+        takes = (
+            f"about {format_duration(3600 * outlook.hours)} with {counted(outlook.workers, 'worker')},"
+            f" {format_duration(3600 * outlook.core_hours)} of CPU time."
+        )
+        how = (
+            "Times are of threads of an ordinary CPU, each with a core of its own, after the data is prepared; an idle"
+            " fast core takes half, and `study run` learns from the runs that are done."
+        )
     else:
-        hours = f"About {_hours(bill.gpu_hours)} of one accelerator, {bill.energy_kwh:,.0f} kWh, ${bill.dollars:,.0f}."
+        takes = (
+            f"about {format_duration(3600 * bill.gpu_hours)} of one accelerator, {bill.energy_kwh:,.0f} kWh,"
+            f" ${bill.dollars:,.0f}."
+        )
+        how = ""
     left_out = f"; {outlook.left_out} more are beyond the budget" if outlook.left_out else ""
     runs, teachers = counted(outlook.runs, "different run"), counted(outlook.teachers, "teacher")
     passes = counted(outlook.jobs, "pass", "passes")
     caption = (
         f"{runs}{left_out}: {teachers}, {outlook.distilled} distilled,"
         f" {outlook.runs - outlook.teachers - outlook.distilled} supervised; {passes}.\n"
-        f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared."
-        f" {hours}"
-    )
+        f"{outlook.flops:.3g} FLOPs, {outlook.flops_shared:.3g} with passes of a teacher shared.\n{how}"
+    ).rstrip()
     table = new_table(
-        f"Study {one_line(study)}",
+        "Runs by protocol",
         "protocol",
         Column("runs", ALWAYS),
         "of them teachers",
@@ -57,12 +67,17 @@ def outlook_table(outlook: "Outlook", *, study: str, bill: Bill | None = None) -
             _range(share.least_tokens, share.most_tokens),
             f"{share.flops:.3g}",
         )
-    return table
+    return Group(Prose(f"Study {one_line(study)}: {runs} take {takes}", ""), table)
+
+
+def time_left(seconds: float) -> str:
+    """How long a study will take from now."""
+    return f"{'' if seconds < 10 else 'about '}{format_duration(seconds)} left"
 
 
 def status_table(status: "Status", *, study: str) -> Group:
     """Where a study stands, and the jobs under way."""
-    left = "" if status.seconds_left is None else f", about {_hours(status.seconds_left / 3600)} left"
+    left = "" if status.seconds_left is None or status.done == status.runs else f"; {time_left(status.seconds_left)}"
     share = status.flops_done / status.flops if status.flops else 1.0
     head = f"{status.done} of {counted(status.runs, 'run')} done, {share:.0%} of the FLOPs;"
     head += f" {counted(len(status.active), 'job')} under way,"
@@ -77,7 +92,7 @@ def status_table(status: "Status", *, study: str) -> Group:
     lines += [f"failed: {what}: {error}" for what, error in status.failed[:_MOST_FAILURES]]
     if (more := len(status.failed) - _MOST_FAILURES) > 0:
         lines.append(f"and {more} more failed")
-    return Group(table, Prose(*lines)) if status.active else Group(Prose(*lines))
+    return Group(Prose(*lines, ""), table) if status.active else Group(Prose(*lines))
 
 
 def outcome_lines(outcome: "Outcome", *, study: str) -> Iterator[str]:
@@ -123,9 +138,3 @@ def choices_table(choices: "Choices") -> Table:
 
 def _range(low: float, high: float) -> str:
     return size_text(low) if low == high else f"{size_text(low)} to {size_text(high)}"
-
-
-def _hours(hours: float) -> str:
-    if hours < 1:
-        return f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
-    return f"{hours:.1f} h" if hours < 100 else f"{hours:,.0f} h"

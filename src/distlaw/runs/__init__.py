@@ -6,7 +6,7 @@ from distlaw.runs.collect import collect_records
 from distlaw.runs.columns import Column, column_named
 from distlaw.runs.doubts import Caution
 from distlaw.runs.files import require_folder, written_whole
-from distlaw.runs.quantity import counted, format_quantity, parse_quantity
+from distlaw.runs.quantity import counted, format_duration, format_quantity, parse_quantity
 from distlaw.runs.record import RUN_COLUMNS, Runs, columns_said, read_runs, write_runs
 from distlaw.runs.record_file import RECORD, read_record, record_of, record_text
 from distlaw.runs.table import Table, read_table, write_table
@@ -27,6 +27,7 @@ __all__ = [
     "column_named",
     "columns_said",
     "counted",
+    "format_duration",
     "format_quantity",
     "in_counts",
     "one_line",

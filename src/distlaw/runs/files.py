@@ -75,6 +75,20 @@ def new_file(beside: Path, *, suffix: str = "", mode: int = 0o666) -> Path:
             return path
 
 
+def follow_umask(folder: Path) -> None:
+    """Give all files of a folder what the umask leaves a new file; some libraries write files for their owner alone.
+
+    Raises:
+        OSError: They cannot be changed.
+    """
+    probe = new_file(folder / "probe")
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            file.chmod(mode)
+
+
 def _followed(path: Path) -> Path:
     """Where a link leads; any other path as it is.
 

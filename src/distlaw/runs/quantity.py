@@ -51,6 +51,20 @@ def parse_quantity(text: str) -> float:
     return value
 
 
+def format_duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> format_duration(3), format_duration(41.2), format_duration(131), format_duration(5e4), format_duration(1e7)
+    ('a few seconds', '41 s', '2.2 min', '14 h', '2,778 h')
+    """
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    value, unit = (seconds / 60, "min") if seconds < 6000 else (seconds / 3600, "h")
+    return f"{value:.2g} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+
+
 def format_quantity(value: float, digits: int = 3) -> str:
     """Write a size the way it is read: three significant digits and a suffix up to T, powers of ten beyond.
 

@@ -16,7 +16,7 @@ MOST_LOSS = 100.0
 _RANGES = {
     **dict.fromkeys(("student_params", "student_tokens", "teacher_params", "teacher_tokens", "compute"), (LEAST, MOST)),
     **dict.fromkeys(("student_loss", "teacher_loss"), (LEAST, MOST_LOSS)),
-    **dict.fromkeys(("wall_seconds", "cpu_seconds"), (0.0, MOST)),
+    **dict.fromkeys(("wall_seconds", "cpu_seconds", "job_seconds"), (0.0, MOST)),
     "students_on_one_pass": (1, 1e6),
     "seed": (0, 2**63),
 }

@@ -20,7 +20,7 @@ from distlaw.sweep.study import Adaptive, Study
 CHOICES, CHOICES_FORMAT = "choices.json", "distlaw-choices-1"
 
 _MORE = 3  # runs above the number of coefficients before a fit is tried
-_NO_RUNS = {name: np.array([]) for name in ("student_params", "student_tokens", "student_loss")}
+_NO_RUNS: dict[str, Any] = {name: np.array([]) for name in ("student_params", "student_tokens", "student_loss")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ its jobs, because whoever does a job holds its lease.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from distlaw.runs import format_quantity, one_line
 from distlaw.sweep.estimate import Estimator, assumed, learned
@@ -277,7 +277,7 @@ class Driver:
         self._learned = done
         records = self.state.records
         took = [
-            (job, float(records[job.runs[0].id]["wall_seconds"]))
+            (job, _seconds(records[job.runs[0].id]))
             for job in jobs
             if self._done(job) and records[job.runs[0].id]["job"] == job.id
         ]
@@ -295,6 +295,11 @@ class Driver:
             blocked=sum(len(job.runs) for job in jobs if self._blocked(job)),
             notes=tuple(self.state.notes),
         )
+
+
+def _seconds(record: Mapping[str, Any]) -> float:
+    """What the job of a run took, measuring and export included; older records know of training alone."""
+    return max(float(record.get("job_seconds") or 0.0), float(record.get("wall_seconds") or 0.0))
 
 
 def index_of(study: Study, jobs: Iterable[Job], estimator: Estimator) -> Index:

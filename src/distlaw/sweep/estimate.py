@@ -9,17 +9,21 @@ from numpy.typing import NDArray
 from distlaw.sweep.jobs import Job
 from distlaw.sweep.study import Study
 
-# Seconds a job (a guess), a token, an element of the residual stream a token and layer, and a FLOP: the last three
-# within 2 % of what models of 3 to 665 thousand parameters took on one thread of an idle AMD EPYC, 1024 tokens a step.
-_ASSUMED = np.array([1.0, 2.2e-6, 7.0e-8, 6.4e-12])
+# CPU seconds of a run (export, records), a token, an element of the residual stream a token and layer, and a FLOP:
+# within 8 % of what each of the 36 jobs of `nano` took on a thread of a busy two-core machine. On an idle AMD EPYC the
+# last three were 2.2e-6, 7.0e-8 and 6.4e-12 (models of 3 to 665 thousand parameters): half as much, or less.
+_ASSUMED = np.array([0.25, 5.5e-6, 1.1e-7, 2.0e-11])
+START = 4.0
+"""CPU seconds until a process has begun: what it imports."""
 _TRUST = 3.0  # finished jobs that outweigh what is assumed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Estimator:
-    """Seconds of a job: c_0 + D sum_models (c_1 + c_2 layers x width + c_3 FLOPs a token).
+    """Seconds of a job: c_0 runs + sum_models T (c_1 + c_2 layers x width + c_3 FLOPs a token).
 
-    A teacher counts a third of a student of its size: one forward pass of three.
+    T is the tokens that a model is trained on, and a third of those that it is measured on. A teacher counts a third of
+    a student of its size: one forward pass of three.
 
     Attributes:
         study: The study.
@@ -58,9 +62,9 @@ def learned(study: Study, finished: Sequence[tuple[Job, float]]) -> Estimator:
 
 
 def _features(study: Study, job: Job) -> NDArray[np.float64]:
-    D = job.runs[0].tokens
-    models = [(study.shape(run), 1.0) for run in job.runs]
+    D, measured = job.runs[0].tokens, study.setup(job.runs[0]).training.validation_tokens
+    models = [(study.shape(run), D + measured / 3) for run in job.runs]
     if job.teacher is not None:
-        models.append((study.shape(job.teacher), 1 / 3))
-    per_token = np.array([[w, w * s.n_layers * s.d_model, w * 3 * s.forward_flops] for s, w in models])
-    return np.array([1.0, *(D * per_token.sum(axis=0))])
+        models.append((study.shape(job.teacher), (D + measured * len(job.runs)) / 3))
+    parts = np.array([[T, T * s.n_layers * s.d_model, T * 3 * s.forward_flops] for s, T in models])
+    return np.array([len(job.runs), *parts.sum(axis=0)])

@@ -150,7 +150,7 @@ def _worker(pipe: Connection, log: Path | None, number: int, gpus: int) -> None:
 
 
 def _print_to(log: Path | None) -> None:
-    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(target, 1)
     os.dup2(target, 2)
 

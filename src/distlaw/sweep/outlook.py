@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from distlaw.sweep.estimate import assumed
+from distlaw.sweep.estimate import START, assumed
 from distlaw.sweep.jobs import chains, jobs_of
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.study import Study
@@ -50,8 +50,8 @@ class Outlook:
         left_out: Runs that the budget does not pay for.
         flops: FLOPs, each student with a pass of its teacher of its own (eq. 9).
         flops_shared: FLOPs as run, a pass serving all students of a job.
-        core_hours: Estimated, on one thread of a CPU each.
-        hours: Estimated wall time with the workers given.
+        core_hours: Estimated CPU time, a thread for each run, starting and measuring included.
+        hours: Estimated wall time with the workers given, each with a core of its own.
         workers: Workers.
     """
 
@@ -95,8 +95,8 @@ def outlook(study: Study, *, workers: int) -> Outlook:
         left_out=study.left_out,
         flops=sum(flops.values()),
         flops_shared=sum(flops.values()) - saved,
-        core_hours=total / 3600,
-        hours=max(total / workers, longest) / 3600,
+        core_hours=(total + START * (workers + 1)) / 3600,
+        hours=(max(total / workers, longest) + 2 * START) / 3600,  # the command starts, then its workers
         workers=workers,
     )
 

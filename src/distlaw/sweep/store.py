@@ -6,13 +6,13 @@ there is no server, no lock and no clock that all would have to share.
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from distlaw.runs import one_line, written_whole
+from distlaw.runs.files import new_file
 
 
 class Store:
@@ -75,13 +75,12 @@ class Store:
         path = self.local / name
         self._make(path)
         try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".distlaw-")
+            temporary = new_file(path)
             try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(content)
+                temporary.write_bytes(content)
                 os.link(temporary, path)  # the one operation that fails if the name is taken and is never half done
             finally:
-                Path(temporary).unlink()
+                temporary.unlink()
         except FileExistsError:
             return False
         except OSError as error:

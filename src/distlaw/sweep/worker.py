@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -90,7 +91,7 @@ def _do(store: Store, task: Task, held: Held) -> Report:
     Raises:
         Lost: It is not any more.
     """
-    job = task.job
+    job, begun = task.job, time.monotonic()
     report = partial(Report, job=job.id)
     if all(read_record(store, run.id) is not None for run in job.runs):  # since the driver looked
         held.forget()
@@ -106,7 +107,7 @@ def _do(store: Store, task: Task, held: Held) -> Report:
         if not _train(task, folder, teacher, held):
             return report(ending="stopped")
         held.confirm()
-        _publish(store, task, folder)
+        _publish(store, task, folder, seconds=time.monotonic() - begun)
     except Exception as error:  # whatever it is, it is this job's, and the study goes on
         if isinstance(error, Lost) or held.lost:
             if folder is not None:
@@ -277,7 +278,7 @@ def _main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _publish(store: Store, task: Task, folder: Path) -> None:
+def _publish(store: Store, task: Task, folder: Path, *, seconds: float) -> None:
     """Give the run directory its last name, and copy records to where everybody looks: a run that has one is done."""
     job = task.job
     if store.local:
@@ -287,7 +288,8 @@ def _publish(store: Store, task: Task, folder: Path) -> None:
         store.upload(folder, f"{JOBS}/{job.id}")
     for run in job.runs:
         record = read_run_record((folder if len(job.runs) == 1 else folder / "students" / run.id) / RECORD)
-        write_record(store, run, record | {"job": job.id, "teacher": run.teacher and run.teacher.id})
+        of_job = {"job": job.id, "teacher": run.teacher and run.teacher.id, "job_seconds": seconds}
+        write_record(store, run, record | of_job)
     shutil.rmtree(folder / "checkpoints" if store.local else folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from distlaw.costs import Architecture, read_architecture, student_cost
 from distlaw.runs import RECORD, read_record, record_text, written_whole
+from distlaw.runs.files import follow_umask
 from distlaw.train.config import RunConfig, StudentConfig
 from distlaw.train.data import Data
 from distlaw.train.evaluate import Evaluation, evaluate
@@ -64,6 +65,7 @@ def finish(
         plain.config.eos_token_id = data.tokenizer.token_to_id(data.end_of_text)
         plain.save_pretrained(folder / EXPORT)
         export_tokenizer(data.tokenizer, folder / EXPORT, data.end_of_text)
+        follow_umask(folder / EXPORT)
         taught = teacher if student.has_teacher else None
         row = _record(config, student, data, taught, measured, spent, world)
         _write({**row, **hashes(folder / EXPORT)}, folder / RECORD)

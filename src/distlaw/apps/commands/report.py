@@ -249,13 +249,15 @@ def _studied(source: str, rows: TableOptions) -> tuple["Runs", list[str], str, "
 
     require_training()
     from distlaw.sweep.adaptive import read_choices
-    from distlaw.sweep.collect import collect
+    from distlaw.sweep.collect import collect_all
     from distlaw.sweep.drive import open_study
     from distlaw.sweep.state import State
 
     found, store = open_study(source)
     state = State(store=store).look()
-    return collect(found, state.records), state.notes, found.about or source, read_choices(store, state.notes.append)
+    runs, notes = collect_all(found, state.records)
+    notes = [*state.notes, *notes]
+    return runs, notes, found.about or source, read_choices(store, notes.append)
 
 
 def _scope(law: PublishedLaw, runs: "Runs | None", student_params: str | None, family: FamilyOptions | None) -> "Scope":

@@ -230,10 +230,11 @@ def _write_law(runs: "Runs", form: str, path: Path, about: str, seed: int) -> li
 
 
 def _table(source: str) -> tuple["Runs", list[str], str]:
-    from distlaw.sweep.collect import collect
+    from distlaw.sweep.collect import collect_all
     from distlaw.sweep.drive import open_study
     from distlaw.sweep.state import State
 
     found, store = open_study(source)
     state = State(store=store).look()
-    return collect(found, state.records), state.notes, found.about or source
+    runs, notes = collect_all(found, state.records)
+    return runs, [*state.notes, *notes], found.about or source
