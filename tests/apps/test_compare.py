@@ -5,6 +5,7 @@ import pytest
 
 from distlaw.apps.cli import main
 from distlaw.fit import compare as module
+from distlaw.fit.holdout import rolling_folds
 from distlaw.laws import PeakedTokensLaw, published
 from distlaw.runs import Runs, write_runs
 
@@ -273,3 +274,36 @@ def test_a_supervised_law_fitted_to_the_table_first(table, command, monkeypatch)
     status, _, err = command("compare", table(runs), "--supervised-law", "first", *QUICK)
     assert status == 2
     assert "supervised" in err
+
+
+def test_the_kind_is_what_the_table_has_and_the_first_line_answers(table, command):
+    status, out, _ = command("compare", table(profiles()), *QUICK)
+    assert status == 0
+    first, second, *_ = out.splitlines()
+    assert first.startswith("28 supervised runs: ")
+    assert "misses dearer runs kept out least, by 0." in first
+    assert "tokens per parameter." in first
+    assert second == "kind: a supervised law, since no run of the table has a teacher_loss"
+
+
+def test_forms_compared_over_one_fold_get_no_verdict(table, command, monkeypatch):
+    monkeypatch.setattr(module, "_ALL_FORMS", ("effective-tokens", "peaked-tokens"))
+    monkeypatch.setattr(module, "rolling_folds", lambda runs: rolling_folds(runs)[:1])
+    words = ("compare", table(distilled()), "--supervised-law", "busbridge2025", "--form", "effective-tokens")
+    status, out, _ = command(*words, "--folds", "rolling", *QUICK)
+    assert status == 0
+    first = out.splitlines()[0]
+    assert "kept out in 1 fold, least, by" in first
+    assert "one fold tells no form from another" in first
+    assert "clearly" not in first
+    assert "folds: rolling (1)" in out
+    assert "no verdict of 1 fold" in " ".join(out.split())
+
+
+def test_forms_not_told_apart_are_named(table, command, monkeypatch):
+    monkeypatch.setattr(module, "_ALL_FORMS", ("effective-tokens", "peaked-tokens"))
+    words = ("compare", table(distilled()), "--supervised-law", "busbridge2025", "--form", "effective-tokens")
+    found = json.loads(command(*words, "--folds", "rolling", *QUICK, "--json")[1])
+    assert found["answer"].startswith("48 distilled runs: peaked-tokens misses dearer runs, kept out in 4 folds, least")
+    behind = found["forms"]["rolling"][1]["behind_interval_90"]
+    assert ("not told apart from it: effective-tokens" in found["answer"]) == (behind[0] <= 0)

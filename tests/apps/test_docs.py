@@ -30,7 +30,7 @@ COMMANDS = {
 }
 
 
-def keys(value, skip=("coefficients", "intervals", "fitted_range", "scenarios", "not_identified")):
+def keys(value, skip=("coefficients", "intervals", "fitted_range", "scenarios", "not_identified", "fixed", "tied")):
     """All keys of nested objects, leaving out those that are names of things."""
     if isinstance(value, dict):
         for key, item in value.items():

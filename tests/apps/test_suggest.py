@@ -55,6 +55,7 @@ def test_a_prediction(tables, command):
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert list(found) == [
+        "answer", "choice",
         "table", "candidates", "runs", "form", "joint", "target", "at", "before", "suggestions", "warnings",
     ]  # fmt: skip
     assert (found["table"], found["candidates"], found["runs"]) == ("runs.csv", "next.csv", 24)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from distlaw.evidence import forms
 from distlaw.evidence.answer import CannotSay
 from distlaw.evidence.forms import score_forms
-from distlaw.fit import FitSpec
+from distlaw.fit import FitSpec, rolling_folds
+from distlaw.report.evidence_tables import _forms
 
 QUICK = FitSpec(starts=6)
 FORMS = ("effective-tokens", "effective-tokens-best-teacher", "peaked-tokens")
@@ -51,3 +53,15 @@ def test_too_few_runs_say_why(peaked, study):
     found = score_forms(runs, study.ALONE, spec=QUICK, forms=FORMS)
     assert all(isinstance(x, CannotSay) for x in found.values())
     assert all(np.size(x.because) for x in found.values())
+
+
+def test_one_fold_gives_no_verdict(peaked, study, monkeypatch):
+    monkeypatch.setattr(forms, "rolling_folds", lambda runs: rolling_folds(runs)[:1])
+    found = score_forms(peaked.select(peaked.distilled), study.ALONE, spec=QUICK, forms=FORMS)
+    scores = found["rolling"]
+    assert scores.count == 1
+    assert {score.verdict for score in scores.scores} == {"no verdict"}
+    assert all(np.isnan(score.gain_interval).all() for score in scores.scores)
+    said = " ".join(_forms(found).sentences)
+    assert "kept out (1 fold, " in said
+    assert "worse" not in said.split("With one teacher")[0]

@@ -360,3 +360,13 @@ def test_forms_on_the_published_weak_students():
     assert rows["exponential + consistency"].consistency_error < 0.01 < rows["exponential"].consistency_error
     assert [rows[name].limits.capacity_gap for name in forms] == [True, False, True, True]
     assert max(row.max_error for row in rows.values()) < 0.011
+
+
+def test_one_fold_has_no_interval_and_no_form_is_behind_another():
+    runs = distilled_runs()
+    forms = ("effective-tokens", "peaked-tokens")
+    rows = compare_forms(runs, forms, rolling_folds(runs)[:1], supervised=CONSTANT.supervised, spec=QUICK, resamples=0)
+    assert all(len(row.folds) == 1 and np.isnan(row.interval).all() for row in rows)
+    assert rows[0].behind is None
+    assert rows[1].behind is not None
+    assert np.isnan(rows[1].behind).all()

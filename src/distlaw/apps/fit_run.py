@@ -111,7 +111,7 @@ class FitRun:
             "not_tested": self.not_tested or None,
             "rows": self._counts(),
             "far_runs": self._far(),
-            "without_far_runs": dict(result.far.without) or None,
+            "without_far_runs": {"coefficients": dict(result.far.without)} if result.far.without else None,
             "fingerprint": result.fingerprint,
             "law_file": None if law_file is None else str(law_file),
             "warnings": [asdict(caution) for caution in self.warnings],
@@ -191,14 +191,8 @@ def run_fit(
     count = usual_resamples(positions_fitted(fitted_on, choice.spec).size) if resamples is None else resamples
     spec, rests_on = replace(choice.spec, resamples=count), choice.rests_on
     fitted_under = isinstance(rests_on, FitSpec) or spec.joint
-    cautions: tuple[Caution, ...] = ()
-    if isinstance(rests_on, FitSpec):
-        first = fit_law(fitted_on, rests_on)
-        if first.status == NOT_CONVERGED:
-            raise NotConvergedError("the supervised law under it did not converge: no start came to rest")
-        assert isinstance(first.law, SupervisedLaw)
-        rests_on, cautions = first.law, (*first.warnings, _TAKEN_AS_EXACT)
-    result = fit_law(fitted_on, spec, supervised=rests_on, progress=progress)
+    supervised, cautions = law_under(rests_on, fitted_on)
+    result = fit_law(fitted_on, spec, supervised=supervised, progress=progress)
     require_described(result, max_error, rows)
     held, held_alone, not_tested = _tested(result, runs, kept_out, fitted_under)
     said = () if result.status == NOT_CONVERGED else description(result, rows)
@@ -214,6 +208,25 @@ def run_fit(
         choice=choice,
         warnings=tuple(dict.fromkeys((*said, *cautions, *result.warnings))),
     )
+
+
+def law_under(rests_on: SupervisedLaw | FitSpec | None, runs: Runs) -> tuple[SupervisedLaw | None, tuple[Caution, ...]]:
+    """The supervised law that a distillation law is given, and what a user should know of it.
+
+    Args:
+        rests_on: See `distlaw.fit.Choice`.
+        runs: The runs that it is fitted to where it is fitted first.
+
+    Raises:
+        NotConvergedError: Its fit did not converge.
+    """
+    if not isinstance(rests_on, FitSpec):
+        return rests_on, ()
+    first = fit_law(runs, rests_on)
+    if first.status == NOT_CONVERGED:
+        raise NotConvergedError("the supervised law under it did not converge: no start came to rest")
+    assert isinstance(first.law, SupervisedLaw)
+    return first.law, (*first.warnings, _TAKEN_AS_EXACT)
 
 
 def wanted_law(kind: str | None, form: str | None, supervised_law: str | None) -> Wanted:

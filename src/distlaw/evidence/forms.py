@@ -38,7 +38,8 @@ class FormScore:
         gain: Mean error of the form measured against less that of this form; positive: this form is better.
         gain_interval: 90 % interval of that, paired, by resampling what is independent: teachers where they were left
             out, students (size and tokens) where tiers of compute were.
-        verdict: `better`, `worse` or `no difference` than the form measured against, by that interval.
+        verdict: `better`, `worse` or `no difference` than the form measured against, by that interval; `no verdict`
+            where there is one fold, or one cluster to resample.
         status: Status of the fit on all runs, and in how many folds it failed.
     """
 
@@ -109,17 +110,22 @@ def score_forms(
             count=len(kept),
             runs=cluster.size,
             against=against,
-            scores=tuple(_score(row, errors, cluster, against, spec.seed) for row in rows),
+            scores=tuple(_score(row, errors, cluster, against, spec.seed, len(kept)) for row in rows),
         )
     return found
 
 
+def _verdict(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "no difference"
+
+
 def _score(
-    row: Comparison, errors: Mapping[str, Array], cluster: NDArray[np.intp], reference: str, seed: int
+    row: Comparison, errors: Mapping[str, Array], cluster: NDArray[np.intp], reference: str, seed: int, folds: int
 ) -> FormScore:
     gain = errors[reference] - errors[row.form]
     low, high = (float("nan"), float("nan"))
-    if np.isfinite(gain).all():
+    judged = folds > 1 and np.unique(cluster).size > 1
+    if judged and np.isfinite(gain).all():
         draws = resampled_mean(gain, cluster, draws=_RESAMPLES, seed=(seed, 6))
         low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return FormScore(
@@ -129,6 +135,6 @@ def _score(
         max_error=row.max_error,
         gain=float(gain.mean()),
         gain_interval=(float(low), float(high)),
-        verdict="better" if low > 0 else "worse" if high < 0 else "no difference",
+        verdict=_verdict(low, high) if judged else "no verdict",
         status=row.status,
     )

@@ -1,9 +1,9 @@
 """Fitting laws to runs: forms, solver, intervals, hold-out, law files."""
 
 from distlaw.fit.allocation import Allocation, fit_allocation
-from distlaw.fit.choice import Choice, Wanted, choose
+from distlaw.fit.choice import Choice, Wanted, choose, choose_kind
 from distlaw.fit.compare import Report
-from distlaw.fit.described import MOST_ERROR, description, require_described
+from distlaw.fit.described import MOST_ERROR, NotDescribedError, description, require_described
 from distlaw.fit.fit import fit_law
 from distlaw.fit.form_scores import Comparison, check_limits, compare_forms, leave_one_teacher_out
 from distlaw.fit.forms import FORMS, Form
@@ -36,11 +36,13 @@ __all__ = [
     "FittedLaw",
     "Form",
     "HeldOut",
+    "NotDescribedError",
     "Profile",
     "Report",
     "Wanted",
     "check_limits",
     "choose",
+    "choose_kind",
     "compare_forms",
     "cross_validate",
     "description",

@@ -132,7 +132,7 @@ def choose(
         joint: Whether both laws may be fitted at once where nothing is said.
         progress: Called with fits done and their total.
     """
-    kind, because = _kind(runs, spec, wanted)
+    kind, because = choose_kind(runs, spec, wanted)
     if kind == "supervised":
         return _supervised(runs, spec, wanted, because, progress)
     return _distillation(runs, spec, wanted, because, joint, progress)
@@ -191,8 +191,8 @@ def _distillation(
     )
 
 
-def _kind(runs: Runs, spec: FitSpec, wanted: Wanted) -> tuple[str, str]:
-    """The kind of law, and the reason where the runs decide."""
+def choose_kind(runs: Runs, spec: FitSpec, wanted: Wanted) -> tuple[str, str]:
+    """The kind of law, and the reason where the runs decide; see `choose`."""
     if wanted.kind is not None or wanted.form is not None:
         return wanted.kind or FORMS[wanted.form or "supervised"].kind, ""
     if wanted.rests_on is not None or spec.consistency:

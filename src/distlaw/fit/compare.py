@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distlaw.fit.allocation import Allocation, fit_allocation
+from distlaw.fit.described import description
 from distlaw.fit.fit import fit_law
 from distlaw.fit.form_scores import (
     HELD,
@@ -30,6 +31,7 @@ from distlaw.fit.isoflop import Profile, compute_of_each, fit_profiles, refusals
 from distlaw.fit.objective import LOSSES
 from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.fit.spec import FitSpec
+from distlaw.fit.trials import exponents
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs
 
@@ -180,13 +182,15 @@ def compare(
         raise ValueError(f"folds '{unknown[0]}' are unknown; choose among {', '.join(FOLDS)}")
     if spec.joint:
         raise ValueError("a joint fit is not compared: rest the forms on one supervised law")
-    runs, spec = runs.select(runs.distilled == (kind == "distillation")), replace(spec, level=LEVEL)
+    own = runs.distilled == (kind == "distillation")
+    rows, runs, spec = 1 + np.flatnonzero(own), runs.select(own), replace(spec, level=LEVEL)
     reference = fit_law(runs, spec, supervised=supervised)  # refuses runs that determine nothing
-    rolling, variants = rolling_folds(runs), (_losses(spec), _exponents(spec))
+    rolling, variants = rolling_folds(runs), (_losses(spec), exponents(spec))
     labels = {name: _folds(runs, name) for name in folds} if kind == "distillation" else {}
     total = sum(map(len, variants)) * (len(rolling) + 1) + sum(len(_ALL_FORMS) * (len(f) + 1) for f in labels.values())
     tick = Ticker(progress, total)
-    warnings = [str(caution) for caution in reference.warnings]
+    described = () if reference.status == NOT_CONVERGED else description(reference, rows)
+    warnings = [str(caution) for caution in (*described, *reference.warnings)]
 
     dearest = int(np.argmax(runs.student_params * runs.student_tokens))
     size, tokens = float(runs.student_params[dearest]), float(runs.student_tokens[dearest])
@@ -228,20 +232,6 @@ def _losses(spec: FitSpec) -> dict[str, FitSpec]:
         name: replace(spec, loss="huber", delta=delta) for name, delta in (("huber 1e-3", 1e-3), ("huber 1e-4", 1e-4))
     }
     return huber | {loss: replace(spec, loss=loss) for loss in LOSSES if loss != "huber"}
-
-
-def _exponents(spec: FitSpec) -> dict[str, FitSpec]:
-    """Free exponents first; what the spec itself fixes or ties, or the form does not have, is not varied."""
-    free = set(FORMS[spec.form].coefficients) - {*spec.fixed, *spec.tied, *spec.tied.values()}
-    tied, fixed = {**spec.tied, "beta": "alpha"}, {**spec.fixed, "gamma": 1.0}
-    found = {"free": spec}
-    if {"alpha", "beta"} <= free:
-        found["alpha = beta"] = replace(spec, tied=tied)
-    if "gamma" in free:
-        found["gamma = 1"] = replace(spec, fixed=fixed)
-    if {"alpha", "beta", "gamma"} <= free:
-        found["alpha = beta, gamma = 1"] = replace(spec, tied=tied, fixed=fixed)
-    return found
 
 
 def _folds(runs: Runs, name: str) -> Labels:

@@ -15,6 +15,10 @@ _SHOWN = 8  # far runs in a sentence
 _MOVED = 1.25  # a coefficient that changes by this factor has moved
 
 
+class NotDescribedError(ValueError):
+    """A law misses the runs that it was fitted to."""
+
+
 def require_described(fit: FitResult, most: float = MOST_ERROR, rows: NDArray[np.intp] | None = None) -> None:
     """Refuse a law that misses the runs that it was fitted to.
 
@@ -24,7 +28,7 @@ def require_described(fit: FitResult, most: float = MOST_ERROR, rows: NDArray[np
         rows: Row in the table, from 1, of each run that the fit was given; by default they are counted.
 
     Raises:
-        ValueError: The law misses its runs by more; names the largest errors.
+        NotDescribedError: The law misses its runs by more; names the largest errors.
     """
     if fit.status == NOT_CONVERGED or fit.train.mean_abs_rel_error <= most:
         return
@@ -36,10 +40,10 @@ def require_described(fit: FitResult, most: float = MOST_ERROR, rows: NDArray[np
         if fit.far.without and fit.far.mean_error <= most
         else ""
     )
-    raise ValueError(
+    raise NotDescribedError(
         f"no law: form '{fit.spec.form}' misses its own {counted(fit.residuals.size, 'run')} by"
         f" {percent(fit.train.mean_abs_rel_error)} on average, more than {percent(most)} (the most in row"
-        f"{'s' if worst.size > 1 else ''} {named}){others}; --max-error lets a larger error through"
+        f"{'s' if worst.size > 1 else ''} {named}){others}"
     )
 
 

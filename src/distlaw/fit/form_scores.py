@@ -53,8 +53,9 @@ class Comparison:
         form: Key of `FORMS`, with ` + consistency` where it was held to that.
         coefficients: Number of free coefficients, those of the supervised law left out.
         mean_error: Mean absolute relative error over all runs kept out; NaN where a fold's fit did not converge.
-        interval: 90 % interval of that mean, by resampling folds.
-        behind: 90 % interval of how far that mean is above the best form's, over the same folds; None for the best.
+        interval: 90 % interval of that mean, by resampling folds; NaN with one fold.
+        behind: 90 % interval of how far that mean is above the best form's, over the same folds; NaN with one fold, and
+            None for the best.
         max_error: Largest error.
         coverage: Share of the runs kept out that lie inside their prediction interval; NaN without resamples.
         folds: The folds one by one.
@@ -217,7 +218,12 @@ def cross(
 
 
 def resampled_means(folds: list[Fold], seed: int) -> Array:
-    """Mean error over the runs of resampled folds; the same folds are drawn for every form that has as many."""
+    """Mean error over the runs of resampled folds; the same folds are drawn for every form that has as many.
+
+    One fold tells nothing of how another would come out: no means are given.
+    """
+    if len(folds) < 2:
+        return np.empty(0)
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(len(folds), np.full(len(folds), 1 / len(folds)), size=_FOLD_RESAMPLES)
     sums, counts = np.array([[fold.errors.sum(), fold.errors.size] for fold in folds]).T

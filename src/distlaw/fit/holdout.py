@@ -164,6 +164,8 @@ def forward_folds(runs: Runs) -> list[tuple[float, NDArray[np.int_]]]:
         Largest parameters times tokens of a fitted run and, for each fold, labels per run: 0 fitted, 1 kept out.
     """
     cost = runs.student_params * runs.student_tokens
+    if not len(runs):
+        return []
     ordered = np.sort(cost)
     budgets = ordered[np.append(True, np.diff(np.log(ordered)) > 1e-6)]  # a budget met by rounding is one
     edges = dict.fromkeys(float(budgets[int(share * (budgets.size - 1))]) for share in (0.5, 0.6, 0.7, 0.8, 0.9))

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.fit import fit_law, thinned
-from distlaw.fit.forms import FORMS, UNDER
+from distlaw.fit.forms import FORMS
 from distlaw.fit.holdout import forward_folds
 from distlaw.fit.result import NOT_CONVERGED, evaluate
 from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
-from distlaw.runs import Runs
+from distlaw.runs import Runs, counted
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -73,23 +73,20 @@ class Tried:
         return self.form + (f" ({words})" if words else "")
 
 
-def exponents(spec: FitSpec, under: str = "") -> dict[str, FitSpec]:
-    """Free exponents of a supervised law first, then tied and fixed ones; what the spec holds itself is not varied.
+def exponents(spec: FitSpec) -> dict[str, FitSpec]:
+    """Free exponents first, then tied and fixed ones; what the spec itself holds, or the form lacks, is not varied.
 
     Args:
         spec: How to fit.
-        under: Before the names of the coefficients; `UNDER` for the law under a joint fit.
     """
-    known = {*FORMS[spec.form].coefficients, *(UNDER + name for name in FORMS["supervised"].coefficients)}
-    alpha, beta, gamma = (under + name for name in ("alpha", "beta", "gamma"))
-    free = known - {*spec.fixed, *spec.tied, *spec.tied.values()}
-    tied, fixed = {**spec.tied, beta: alpha}, {**spec.fixed, gamma: 1.0}
+    free = set(FORMS[spec.form].coefficients) - {*spec.fixed, *spec.tied, *spec.tied.values()}
+    tied, fixed = {**spec.tied, "beta": "alpha"}, {**spec.fixed, "gamma": 1.0}
     found = {"free": spec}
-    if {alpha, beta} <= free:
+    if {"alpha", "beta"} <= free:
         found["alpha = beta"] = replace(spec, tied=tied)
-    if gamma in free:
+    if "gamma" in free:
         found["gamma = 1"] = replace(spec, fixed=fixed)
-    if {alpha, beta, gamma} <= free:
+    if {"alpha", "beta", "gamma"} <= free:
         found["alpha = beta, gamma = 1"] = replace(spec, tied=tied, fixed=fixed)
     return found
 
@@ -124,7 +121,9 @@ def try_distillation(
         runs = thinned(runs)
         alone, runs = runs.select(~runs.distilled), runs.select(runs.distilled)
         whole = _law(alone, under)
-        assert whole is not None
+        if whole is None:
+            count = counted(len(alone), "supervised run")
+            raise ValueError(f"{count} of the table do not determine the law under the forms: rest them on another law")
         cost = alone.student_params * alone.student_tokens
 
         def law_below(compute: float) -> SupervisedLaw:

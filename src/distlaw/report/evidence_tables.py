@@ -239,11 +239,17 @@ def _forms(found: Mapping[str, FormScores | CannotSay]) -> Answer:
             sentences.append(f"With {what}: cannot say, because {x.because}.")
             continue
         best = x.scores[0]
-        than = {"better": "better than", "worse": "worse than", "no difference": "not told apart from"}[best.verdict]
+        than = {
+            "better": "better than",
+            "worse": "worse than",
+            "no difference": "not told apart from",
+            "no verdict": "not judged against",
+        }[best.verdict]
         if best.form == x.against:
             against = "what the others are measured against"
         else:
             gain = f"by {_points(best.gain)}, {_between(best.gain_interval, _points)}"
+            gain = f"{counted(x.count, 'fold')} tells nothing of others" if best.verdict == "no verdict" else gain
             against = f"{than} {x.against} ({gain})"
         sentences.append(
             f"With {what} ({counted(x.count, 'fold')}, {counted(x.runs, 'run')}): {best.form},"

@@ -183,7 +183,7 @@ def _forms(kind: str, rows: Sequence[Row]) -> Table:
             row["form"],
             str(row["free_coefficients"]),
             _errors(row["mean_error"], row["interval_90"]),
-            "" if low is None else f"{_share(low)} to {_share(high)}",
+            "" if row["behind_interval_90"] is None else _behind(low, high),
             _share(row["max_error"]),
             "-" if _missing(row["coverage_90"]) else f"{row['coverage_90']:.0%}",
             f"{worst['name']}: {_share(worst['mean_error'])}",
@@ -192,6 +192,11 @@ def _forms(kind: str, rows: Sequence[Row]) -> Table:
             row["status"],
         )
     return table
+
+
+def _behind(low: float | None, high: float | None) -> str:
+    """How far a form is behind the best; one fold tells nothing of others."""
+    return "no verdict of 1 fold" if _missing(low) else f"{_share(low)} to {_share(high)}"
 
 
 def _missing(value: float | None) -> bool:

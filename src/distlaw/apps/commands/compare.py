@@ -10,10 +10,9 @@ from cyclopts import Parameter
 from distlaw.apps.commands.isoflop import profile_content
 from distlaw.apps.options import ModelSize, Quantity, TableOptions, name_value_pairs, number_of
 from distlaw.apps.output import console, print_json, print_warnings, progress_bar
-from distlaw.laws import DEFAULT_LAW
 
 if TYPE_CHECKING:
-    from distlaw.fit import FitSpec
+    from distlaw.fit import FitSpec, Wanted
     from distlaw.fit.compare import Comparison, Report, Split, Variant
     from distlaw.fit.holdout import Fold
     from distlaw.laws import SupervisedLaw
@@ -24,9 +23,9 @@ def compare(
     table: Path,
     *,
     rows: TableOptions = TableOptions(),
-    kind: Literal["supervised", "distillation"] = "distillation",
+    kind: Literal["supervised", "distillation"] | None = None,
     form: str | None = None,
-    supervised_law: str = DEFAULT_LAW,
+    supervised_law: str | None = None,
     folds: str = "rolling,teacher,student",
     fix: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     compute: Quantity | None = None,
@@ -48,10 +47,11 @@ def compare(
 
     Args:
         table: CSV, Parquet or JSONL of runs (see `distlaw check`).
-        kind: Which law: runs without a teacher make a supervised law, runs with one a distillation law.
-        form: Functional form whose losses and exponents are compared: distillation (eq. 8) or exponential.
+        kind: Which law: runs without a teacher make a supervised law, runs with one a distillation law; by default what
+            the table has, as in `fit`.
+        form: Functional form whose losses and exponents are compared; by default the one that `fit` chooses.
         supervised_law: What a distillation law rests on: the supervised part of a law or law file, or first for one
-            fitted to the supervised runs of the table.
+            fitted to the supervised runs of the table; by default first where these determine a law.
         folds: What forms are compared over: rolling (by student compute), teacher, student (leave one out).
         fix: Hold a coefficient at a value in all fits, as gamma=1; may be given again.
         compute: FLOPs at which a supervised law is asked for tokens per parameter; by default ten times the largest of
@@ -67,6 +67,8 @@ def compare(
         figure: Draw the answers, or the held-out errors of the forms, into this file (.png, .svg or .pdf).
         json: Print JSON.
     """
+    from distlaw.apps.compare_answer import answer
+    from distlaw.apps.fit_run import wanted_law
     from distlaw.fit import NOT_CONVERGED, FitSpec
     from distlaw.fit.compare import compare as side_by_side
 
@@ -78,34 +80,33 @@ def compare(
     given = [value for value in point if value is not None]
     if len(given) not in (0, 3):
         raise ValueError("--student-params, --student-tokens and --teacher-loss go together")
-    if compute is not None and kind == "distillation":
-        raise ValueError(
-            "--compute asks a supervised law; ask a distillation law about a student with --student-params"
-        )
-    if given and kind == "supervised":
-        raise ValueError("--teacher-loss asks a distillation law; ask a supervised law about a budget with --compute")
-    if kind == "supervised" and form not in (None, "supervised"):
-        raise ValueError(f"form '{form}' is no supervised law: leave --form out, or choose --kind distillation")
+    wanted = wanted_law(kind, form, supervised_law)
     spec = FitSpec(
-        form=form or kind,
         fixed={name: number_of(value, name) for name, value in name_value_pairs(fix, "--fix", "gamma=1")},
         starts=starts,
         resamples=bootstrap,
         seed=seed,
     )
     runs = rows.read(table)
+    spec, compared, supervised, because = _law_compared(runs, spec, wanted)
+    if compute is not None and compared == "distillation":
+        raise ValueError(
+            "--compute asks a supervised law; ask a distillation law about a student with --student-params"
+        )
+    if given and compared == "supervised":
+        raise ValueError("--teacher-loss asks a distillation law; ask a supervised law about a budget with --compute")
     with progress_bar("fits") as progress:
         report = side_by_side(
             runs,
             spec,
-            supervised=None if kind == "supervised" else _rests_on(supervised_law, runs, spec),
+            supervised=supervised,
             folds=tuple(part.strip() for part in folds.split(",")),
             computes=() if compute is None else (compute,),
             points=((given[0], given[1], given[2]),) if given else (),
             tolerance=tolerance,
             progress=progress,
         )
-    content = report_content(report, spec.form)
+    content = {"answer": answer(report), "because": because, **report_content(report, spec.form)}
     ok = any(variant.status != NOT_CONVERGED for variant in report.losses)
     if figure is not None:
         from distlaw.report.figures import save_figure
@@ -117,6 +118,8 @@ def compare(
     else:
         from distlaw.report.fit_tables import comparison_tables
 
+        for line in (content["answer"], *because):
+            console().print(line, markup=False, soft_wrap=True)
         for number, each in enumerate(comparison_tables(content, runs=table.name)):
             console().print(*([] if number == 0 else [""]), each, sep="\n")
         if figure is not None:
@@ -127,24 +130,26 @@ def compare(
     return 0 if ok else 1
 
 
-def _rests_on(name: str, runs: "Runs", spec: "FitSpec") -> "SupervisedLaw":
-    """The supervised law under distillation laws: a law's by its name, or one fitted to the runs without a teacher.
+def _law_compared(
+    runs: "Runs", spec: "FitSpec", wanted: "Wanted"
+) -> "tuple[FitSpec, str, SupervisedLaw | None, tuple[str, ...]]":
+    """How to fit, the kind, the supervised law under a distillation law, and why.
+
+    A supervised law is compared with all exponents free beside those tied and fixed, so only its kind is chosen.
 
     Raises:
-        ValueError: There is no such law, the runs do not determine one, or its fit did not converge.
+        ValueError: The runs do not determine the law under the forms, or its fit did not converge.
     """
-    from distlaw.fit import NOT_CONVERGED, find_law, fit_law
-    from distlaw.laws import SupervisedLaw
+    from distlaw.apps.fit_run import law_under
+    from distlaw.fit import choose, choose_kind
 
-    if name != "first":
-        return find_law(name).supervised
-    alone = fit_law(
-        runs.select(~runs.distilled), replace(spec, form="supervised", fixed={}, tied={}, consistency=0.0, resamples=0)
-    )
-    if alone.status == NOT_CONVERGED:
-        raise ValueError("the supervised law under the forms did not converge: no start came to rest")
-    assert isinstance(alone.law, SupervisedLaw)
-    return alone.law
+    if wanted.rests_on == "joint":
+        raise ValueError("a joint fit is not compared: rest the forms on one supervised law")
+    kind, because = choose_kind(runs, spec, wanted)
+    if kind == "supervised":
+        return replace(spec, form="supervised"), kind, None, (f"kind: {because}",) if because else ()
+    choice = choose(runs, spec, wanted, joint=False)
+    return choice.spec, kind, law_under(choice.rests_on, runs)[0], choice.sentences
 
 
 def report_content(report: "Report", form: str) -> dict[str, Any]:

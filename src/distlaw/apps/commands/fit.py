@@ -72,7 +72,7 @@ def fit(
         json: Print JSON.
     """
     from distlaw.apps.fit_run import NotConvergedError, run_fit, wanted_law
-    from distlaw.fit import FitSpec
+    from distlaw.fit import FitSpec, NotDescribedError
 
     if out is not None and (out.suffix != ".json" or not out.parent.is_dir()):
         raise ValueError(f"--out '{out}' must end in .json and lie in a folder that exists")
@@ -99,6 +99,8 @@ def fit(
             done = run_fit(
                 runs, spec, wanted, resamples=bootstrap, holdout=holdout, max_error=max_error, progress=report
             )
+    except NotDescribedError as error:
+        raise ValueError(f"{error}; --max-error lets a larger error through") from None
     except NotConvergedError as error:
         print(f"distlaw: {error}", file=sys.stderr)
         return 1

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from distlaw.apps.options import Quantity, TableOptions, WholeNumber
 from distlaw.apps.output import console, print_json, print_warnings
-from distlaw.laws import DEFAULT_LAW
 from distlaw.runs import one_line, parse_quantity
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def suggest(
     target: Literal["prediction", "verdict"] = "prediction",
     batch: WholeNumber = 1,
     budget: Quantity | None = None,
-    form: str = "distillation",
-    supervised_law: str = DEFAULT_LAW,
+    form: str | None = None,
+    supervised_law: str | None = None,
     starts: WholeNumber = 128,
     seed: int = 0,
     json: bool = False,
@@ -54,30 +53,34 @@ def suggest(
         batch: Runs to suggest; each takes account of those before it.
         budget: Most FLOPs that they may cost together.
         form: Functional form of the law: distillation (eq. 8), exponential, effective-tokens,
-            effective-tokens-best-teacher, peaked-tokens or supervised.
-        supervised_law: What a distillation law rests on: the supervised part of a law or law file, taken as exact, or
-            `joint` for one fitted to the supervised runs of the table at once; then supervised candidates count too.
+            effective-tokens-best-teacher, peaked-tokens or supervised; by default the one that `fit` chooses.
+        supervised_law: What a distillation law rests on: the supervised part of a law or law file, taken as exact,
+            `first` for one fitted to the supervised runs of the table, or `joint` for one fitted to them at once; then
+            supervised candidates count too. By default joint where these runs determine a law.
         starts: Starts of the search.
         seed: Of the starts.
         json: Print JSON.
     """
-    from distlaw.fit import AT_BOUND, NOT_CONVERGED, Caution, FitSpec, find_law
+    from distlaw.apps.fit_run import law_under, wanted_law
+    from distlaw.fit import AT_BOUND, NOT_CONVERGED, Caution, FitSpec, choose, description, require_described
     from distlaw.fit.suggest import read_candidates
-    from distlaw.fit.suggest import suggest as choose
+    from distlaw.fit.suggest import suggest as next_runs
 
-    joint = form != "supervised" and supervised_law == "joint"
-    spec = FitSpec(form=form, joint=joint, starts=starts, resamples=0, seed=seed)
     points = _points(at)
     runs = rows.read(table)
     possible = read_candidates(candidates, columns=rows.said, units=runs.units)
     budget = float("inf") if budget is None else budget
-    supervised = None if joint or form == "supervised" else find_law(supervised_law).supervised
+    kind = None if form is not None else "supervised" if np.isnan(points.teacher_loss).all() else "distillation"
+    asked = FitSpec(starts=starts, resamples=0, seed=seed)
+    choice = choose(runs, asked, wanted_law(kind, form, supervised_law))
+    spec, (supervised, under) = choice.spec, law_under(choice.rests_on, runs)
     result = _fit(runs, spec, supervised, possible, budget)
+    require_described(result)
     if result.status == NOT_CONVERGED:
         print("distlaw: the fit did not converge: no start came to rest, and nothing can be suggested", file=sys.stderr)
         return 1
-    found = choose(result, runs, possible, points, target=target, batch=batch, budget=budget)
-    cautions = [*result.warnings, *possible.warnings]
+    found = next_runs(result, runs, possible, points, target=target, batch=batch, budget=budget)
+    cautions = [*description(result), *under, *result.warnings, *possible.warnings]
     if result.status == AT_BOUND:
         text = (
             f"on a bound of the search: {', '.join(result.at_bound)}; the deviations are those near this fit, and fits"
@@ -88,11 +91,12 @@ def suggest(
         text = "the verdict takes the supervised law as exact: --supervised-law joint does not"
         cautions.append(Caution("law-taken-as-exact", text))
     content: dict[str, Any] = {
+        "choice": choice.content(),
         "table": table.name,
         "candidates": candidates.name,
         "runs": result.residuals.size,
-        "form": form,
-        "joint": joint,
+        "form": spec.form,
+        "joint": spec.joint,
         "target": target,
         "at": [_place(points, i) for i in range(len(points))],
         "before": asdict(found[0].before),
@@ -109,9 +113,12 @@ def suggest(
         ],
         "warnings": [asdict(caution) for caution in cautions],
     }
+    content = {"answer": _answer(content), **content}
     if json:
         print_json(content)
     else:
+        for line in (content["answer"], *choice.sentences):
+            console().print(line, markup=False, soft_wrap=True)
         from distlaw.report.tables import suggest_table
 
         console().print(suggest_table(content))
@@ -123,8 +130,9 @@ def _fit(
     runs: "Runs", spec: "FitSpec", supervised: "SupervisedLaw | None", candidates: "Candidates", budget: float
 ) -> "FitResult":
     """The fit; runs that cannot determine it are refused with the candidates to begin with."""
-    from distlaw.fit import FORMS, fit_law
+    from distlaw.fit import fit_law
     from distlaw.fit.suggest import space_filling
+    from distlaw.fit.trials import free_in
 
     try:
         return fit_law(runs, spec, supervised=supervised)
@@ -132,7 +140,7 @@ def _fit(
         distilled = spec.form != "supervised"
         of_use = np.flatnonzero(spec.joint | (np.isnan(candidates.teacher_loss) != distilled))
         done = runs.select(spec.joint | (runs.distilled == distilled))
-        count = max(len(FORMS[spec.form].names) + 3 - len(done), 3)
+        count = max(free_in(spec) + 3 - len(done), 3)
         chosen = space_filling(candidates.select(of_use), count, done=done, budget=budget)
         if not chosen:
             raise ValueError(f"{error}; and no candidate is of its kind and affordable") from None
@@ -140,6 +148,23 @@ def _fit(
         total = candidates.flops[of_use][chosen].sum()
         hint = f"begin with candidates that lie far apart: rows {rows}, {total:.3g} FLOPs together"
         raise ValueError(f"{error}; {hint}") from None
+
+
+def _answer(content: dict[str, Any]) -> str:
+    """Which runs to do next, and what is expected of them."""
+    runs, before = content["suggestions"], content["before"]
+    last = runs[-1]
+    rows = ", ".join(str(one["row"]) for one in runs)
+    if content["target"] == "verdict":
+        what, key = "the probability of reading the verdict wrongly", "wrong_verdict"
+    else:
+        what, key = "the standard deviation of the predicted loss", "deviation"
+    candidates = f"candidate{'s' if len(runs) > 1 else ''} {rows}"
+    return (
+        f"Run {candidates} next ({last['total_flops']:.3g} FLOPs): {what} is expected to fall from {before[key]:.3%} to"
+        f" {last['after'][key]:.3%}, and to {last['cheapest_first'][key]:.3%} with as many FLOPs spent on the cheapest"
+        " candidates instead."
+    )
 
 
 def _points(at: tuple[str, ...]) -> "Points":
