@@ -174,11 +174,12 @@ def _require_sound(folder: Path, record: dict[str, Any]) -> None:
 def _folder(store: Store, task: Task, held: Held) -> Path:
     """The lease's run directory on this machine, without what a failed attempt may have spoilt."""
     from distlaw.train.config import read_resolved
-    from distlaw.train.run_directory import CONFIG
+    from distlaw.train.run_directory import CONFIG, LOCK
 
     root = (store.local or _scratch(task)) / JOBS
     root.mkdir(parents=True, exist_ok=True)
     folder = take_over(root, task.job.id, held.number)
+    (folder / LOCK).unlink(missing_ok=True)  # a process under torchrun that stands still holds it; the lease is ours
     failed = sum(there.partition(".")[0] == task.job.id for there in store.names(FAILURES))
     broken = failed >= _ATTEMPT_FROM_SCRATCH
     if folder.exists() and not broken:

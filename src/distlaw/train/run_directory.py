@@ -13,7 +13,7 @@ from distlaw.runs import one_line
 from distlaw.train.config import RunConfig, read_resolved, write_config
 
 CONFIG = "config.toml"
-_LOCK = "run.lock"
+LOCK = "run.lock"
 
 
 def require_own(out: Path, config: RunConfig) -> None:
@@ -24,7 +24,7 @@ def require_own(out: Path, config: RunConfig) -> None:
     """
     file = out / CONFIG
     if not file.exists():
-        if out.exists() and (not out.is_dir() or any(there.name != _LOCK for there in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(there.name != LOCK for there in out.iterdir())):
             raise ValueError(f"--out '{one_line(out)}' is neither empty nor a run directory: choose another")
         return
     there = read_resolved(file)
@@ -95,7 +95,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: Another process has it.
     """
-    lock = FileLock(folder / _LOCK)
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -111,7 +111,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            (folder / _LOCK).unlink()
+            (folder / LOCK).unlink()
         lock.release()
 
 
