@@ -1215,3 +1215,21 @@ def test_the_installed_command_exits_with_the_status():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("distlaw: error: law 'kaplan2020' is unknown")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_teacher_with_another_tokenizer_is_not_recommended(ok, ok_json, tmp_path):
+    """A teacher of 151,936 entries for a student of 49,152: `distill` refuses it, so `teachers` must not advise it."""
+    shape = {"model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8}
+    shape |= {"num_key_value_heads": 8, "intermediate_size": 1536, "tie_word_embeddings": True}
+    for name, entries in (("teacher", 151_936), ("padded", 49_280), ("student", 49_152)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(shape | {"vocab_size": entries}))
+    table = tmp_path / "t.csv"
+    table.write_text(f"name,params,loss\nother,{tmp_path / 'teacher.json'},2.2\nours,{tmp_path / 'padded.json'},2.6\n")
+    words = ("teachers", table, "--student-params", tmp_path / "student.json", "--compute", "1e19")
+    found = ok_json(*words)
+    assert found["teachers"][-1]["name"] == "other"
+    assert found["best"] != "other"
+    out, err = ok(*words)
+    assert "teacher 'other' has a vocabulary of 151,936 entries, the student 49,152: another tokenizer" in err
+    assert "'ours'" not in err
+    assert "other tokenizer" in out

@@ -212,7 +212,13 @@ def run_plan(
         teachers={option.scenario: equally_good_teachers(student_law, problem, option) for option in plan.options},
         own=tuple(ranked),
         machine=machine,
-        warnings=(*warnings, *found.cautions, *notes, *extrapolations(found, plan), *tokenizer_warnings(ranked)),
+        warnings=(
+            *warnings,
+            *found.cautions,
+            *notes,
+            *extrapolations(found, plan),
+            *tokenizer_warnings(ranked, student_vocabulary),
+        ),
     )
 
 
@@ -342,10 +348,11 @@ def extrapolations(found: PublishedLaw, plan: Plan) -> list[str]:
     return found.range_warnings(student_params=plan.problem.student_params, **chosen)
 
 
-def tokenizer_warnings(ranked: Sequence[RankedTeacher]) -> list[str]:
-    """Teachers with another tokenizer than the student's, and what that means."""
+def tokenizer_warnings(ranked: Sequence[RankedTeacher], vocabulary: float | None = None) -> list[str]:
+    """Teachers with another tokenizer than the student's, of so many entries, and what that means."""
+    students = "" if vocabulary is None else f", the student {vocabulary:,.0f}"
     return [
-        f"teacher '{row.name}' has a vocabulary of {row.vocabulary:,.0f} entries, which is not the student's:"
+        f"teacher '{row.name}' has a vocabulary of {row.vocabulary:,.0f} entries{students}: another tokenizer, so that"
         " `distlaw distill` refuses it, and losses per token of two tokenizers do not compare (bits per byte do);"
         " it is put last"
         for row in ranked

@@ -92,7 +92,9 @@ class Lead:
             for word, spans in (("ahead", self.clearly_ahead), ("behind", self.clearly_behind))
             if spans
         ]
-        return "; ".join(clear) or f"nowhere by more than {self.resolution:.3g} nats: too close to call"
+        if not clear:
+            return f"nowhere by more than {self.resolution:.3g} nats: too close to call"
+        return "; ".join([*clear, "too close to call elsewhere"])
 
     def words(self, unit: str = "FLOPs") -> str:
         """The whole range in words."""

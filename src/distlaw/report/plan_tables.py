@@ -178,7 +178,10 @@ def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) 
             Text(row.name),  # as it is: a name is no markup
             loss_cell(row.student_loss, row.resolution),
             *(
-                (interval_cell(row.student_loss_interval, row.resolution), share_cell(row.probability, row.decision))
+                (
+                    interval_cell(row.student_loss_interval, row.resolution),
+                    "" if row.other_tokenizer else share_cell(row.probability, row.decision),
+                )
                 if intervals
                 else ()
             ),

@@ -67,7 +67,7 @@ def teachers(
     ranked = rank_own(found, problem, at_hand, scenario, vocabulary=family.vocabulary, student_vocabulary=vocabulary)
     with_teacher = [row for row in ranked if row.teacher_loss is not None]
     warnings = [
-        *tokenizer_warnings(ranked),
+        *tokenizer_warnings(ranked, vocabulary),
         *found.cautions,
         *vocabulary_warnings(student, found, "student"),
         *found.range_warnings(
