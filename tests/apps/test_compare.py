@@ -120,6 +120,19 @@ def test_isoflop_uses_the_compute_column_and_the_tolerance(table, command):
     assert max(row["runs"] for row in pieces) < 7
 
 
+def test_isoflop_finds_the_unit_of_compute(table, command):
+    runs = profiles()
+    cost = 6 * runs.student_params * runs.student_tokens
+    written = json.loads(command("isoflop", table(Runs(**{**vars(runs), "compute": cost})), "--json")[1])
+    found = json.loads(command("isoflop", table(Runs(**{**vars(runs), "compute": cost / 1e9})), "--json")[1])
+    assert found["allocation"]["a"] == pytest.approx(written["allocation"]["a"], rel=1e-6)
+    assert found["allocation"]["a_interval_90"] == pytest.approx(written["allocation"]["a_interval_90"], rel=1e-6)
+    assert [row["compute"] for row in found["profiles"]] == pytest.approx(
+        [row["compute"] for row in written["profiles"]]
+    )
+    assert any("GFLOPs" in warning for warning in found["warnings"])
+
+
 def test_isoflop_of_distilled_runs_warns_where_teachers_are_mixed(table, command):
     runs = profiles()
     mixed = Runs(**{**vars(runs), "teacher_loss": np.where(np.arange(len(runs)) % 2, 2.0, 2.5)})

@@ -117,9 +117,9 @@ def test_shapes_that_cannot_be(changes, message):
         Architecture(**(shape | {"n_vocab": 50, "n_ctx": 10} | changes))
 
 
-@pytest.mark.parametrize("size", [7, 0, -1e9, float("nan"), float("inf"), [1e9, 99]])
+@pytest.mark.parametrize("size", [7, 0, -1e9, float("nan"), float("inf"), [1e9, 999]])
 def test_sizes_of_no_language_model(size):
-    message = "a language model has at least 100 parameters without embeddings, got "
+    message = "a language model has at least 1,000 parameters without embeddings, got "
     with pytest.raises(ValueError, match=message):
         PAPER_FAMILY.forward_flops(size)
     if np.ndim(size) == 0:

@@ -147,7 +147,7 @@ def test_a_part_in_a_part():
             "has no 'num_key_value_heads', and the default of its model type, 32, does not divide the 4 heads",
         ),
         ({**SMALL, "model_type": "llama", "hidden_size": 1, "num_hidden_layers": 1, "intermediate_size": 1,
-          "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1}, "at least 100 parameters"),
+          "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1}, "at least 1,000 parameters"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read(config, message):

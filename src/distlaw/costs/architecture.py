@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FEWEST_PARAMS = 100
-"""Fewest parameters without embeddings of anything that is taken for a language model: one layer of width 4 has 200."""
+FEWEST_PARAMS = 1000
+"""Fewest parameters without embeddings of anything taken for a language model; one layer of width 10 has 1200."""
 
 
 def require_size(N: ArrayLike) -> NDArray[np.float64]:
@@ -19,7 +19,7 @@ def require_size(N: ArrayLike) -> NDArray[np.float64]:
     N = np.asarray(N, dtype=np.float64)
     if (bad := N[~(np.isfinite(N) & (N >= FEWEST_PARAMS))]).size:
         raise ValueError(
-            f"a language model has at least {FEWEST_PARAMS} parameters without embeddings, got {bad.flat[0]:.10g}"
+            f"a language model has at least {FEWEST_PARAMS:,} parameters without embeddings, got {bad.flat[0]:.10g}"
         )
     return N
 
