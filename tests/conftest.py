@@ -4,10 +4,12 @@ import os
 import re
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples on every machine and every run; time limits belong to benchmarks.
-settings.register_profile("distlaw", derandomize=True, deadline=None, database=None)
+# The same examples on every machine and every run, however slow it is; time limits belong to benchmarks.
+settings.register_profile(
+    "distlaw", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("distlaw")
 
 # CI installs what tests ask for, so a test that is skipped there for another reason fails the run.

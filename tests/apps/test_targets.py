@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,27 +16,38 @@ MODEL = {"layers": 1, "head_size": 8}
 TRAINING = {"tokens": 30_000, "batch_tokens": 512, "validation_tokens": 512}
 
 
-def killed_when(moment, words):
-    """Start the command and kill it as soon as something is true."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distlaw", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    while process.poll() is None and not moment():
-        time.sleep(0.001)
-    process.kill()
-    said = process.communicate()
-    assert process.returncode == -9, said
+HELD = """
+import sys, threading
+from pathlib import Path
+from distlaw.apps.cli import main
+from distlaw.train import target_cache
+
+folder, file, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+records = target_cache._records
+
+def held(*words):
+    for each in records(*words):
+        yield each
+        if (folder / file).exists() and (folder / file).stat().st_size > size:
+            print("here", flush=True)
+            threading.Event().wait()  # until it is killed
+
+target_cache._records = held
+main(sys.argv[4:])
+"""
+
+
+def killed_at(folder, file, size, words):
+    """Start the command, which stands still as soon as a file has more than so many bytes, and kill it there."""
+    command = [sys.executable, "-c", HELD, str(folder), file, str(size), *words, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        process.kill()
+    assert process.returncode == -9
 
 
 def contents(folder: Path):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return -1
 
 
 @pytest.mark.slow
@@ -55,14 +65,14 @@ def test_a_capture_that_is_killed_goes_on_to_the_same_bytes(tmp_path):
     first, *_, last = shards = sorted(expected.keys() - {"manifest.json"})
     assert len(shards) >= 3
     folder, kept = tmp_path / "targets", {}
-    for moment, finished in (
-        (lambda: size(folder / "shard-000000.part") > 100_000, 0),
-        (lambda: size(folder / first) > 0, 1),
-        (lambda: size(folder / last.replace(".targets", ".part")) > 100_000, len(shards) - 1),
+    for file, size, finished in (
+        ("shard-000000.part", 100_000, 0),
+        (first, 0, 1),
+        (last.replace(".targets", ".part"), 100_000, len(shards) - 1),
     ):
-        killed_when(moment, [*words, str(folder)])
+        killed_at(folder, file, size, words)
         whole = {file.name: file.stat().st_mtime_ns for file in folder.glob("*.targets")}
-        assert finished <= len(whole) < len(shards)  # a busy machine may come to it late
+        assert len(whole) == finished
         assert kept.items() <= whole.items()  # none is written again
         assert {name: (folder / name).read_bytes() for name in whole}.items() <= expected.items()
         assert sorted(file.suffix for file in folder.iterdir() if file.name not in whole) in (

@@ -150,7 +150,9 @@ def test_what_no_law_can_hold_is_refused(file, change, message):
         read_law(file)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_flipped_bit_goes_unnoticed(file, data):
     """Of any byte before the resamples, where the numbers are, and of a few of theirs."""

@@ -2,9 +2,9 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,8 @@ def s3():
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
-            deadline = time.monotonic() + 60
-            while not _answers(port):
-                assert time.monotonic() < deadline
-                assert server.poll() is None
-                time.sleep(0.1)
+            wait_until(lambda: server.poll() is not None or _answers(port))
+            assert server.poll() is None
             import s3fs
 
             s3fs.S3FileSystem().mkdir("bucket")

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.waiting import wait_until
 
 pytest.importorskip("torch")
 pytest.importorskip("ray")
@@ -92,12 +92,15 @@ def _longest(study: Study, number: int = 1) -> list[Job]:
 
 def _until_in_training(store: Store, job: Job, *, beyond: int = 0) -> int:
     """Wait for the job to have a lease, and more than so many bytes of metrics; gives how many."""
-    for _ in range(1200):
+    sizes = [0]
+
+    def trains():
         lease = leases(store).get(job.id)
-        if lease and not lease.free and (size := _metrics(store, job)) > beyond:
-            return size
-        time.sleep(0.05)
-    raise TimeoutError(f"job {job.id} does not begin")
+        sizes.append(_metrics(store, job))
+        return lease and not lease.free and sizes[-1] > beyond
+
+    wait_until(trains)
+    return sizes[-1]
 
 
 def _metrics(store: Store, job: Job) -> int:

@@ -55,7 +55,9 @@ def damaged(whole: bytes, data) -> bytes:
     return data.draw(st.sampled_from([b"[]", b"3", b"[" * 5000]) | other.map(lambda o: json.dumps(o).encode()))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_whatever_is_damaged_the_same_command_ends_in_the_same_table(finished, tmp_path, data):
     folder, table = finished

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import tomli_w
 import torch
 from safetensors import SafetensorError
+from tests.waiting import LONG, wait_until
 
 from distlaw.apps.cli import main
 from distlaw.train import checkpoint, loop
@@ -413,31 +413,33 @@ from pathlib import Path
 from tests_config import config
 from distlaw.train.loop import run
 torch.set_num_threads(1)
-print("ready", flush=True)
-outcome = run(config(), Path(sys.argv[1]), cache=Path(sys.argv[2]))
+held = int(sys.argv[3])
+
+def progress(at):
+    if at.step == held:
+        sys.stdin.readline()
+
+outcome = run(config(), Path(sys.argv[1]), cache=Path(sys.argv[2]), progress=progress)
 print(outcome.finished, outcome.step, flush=True)
 """
 
 
-def child(tmp_path, out, cache):
+def child(tmp_path, out, cache, held=0):
+    """A run in a process of its own, which stands still after a step until it is told to go on."""
     (tmp_path / "tests_config.py").write_text(
         "from distlaw.train.config import config_of\n"
         f"def config(): return config_of({{'data': {DATA!r}, 'model': {MODEL!r},"
         f" 'training': {dict(TRAINING, tokens=200_000)!r}}}, distill=False)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(out), str(cache)], env=env, stdout=subprocess.PIPE, text=True
-    )
+    words = [sys.executable, "-c", CHILD, str(out), str(cache), str(held)]
+    return subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def wait_for(file: Path, process, lines: int):
-    for _ in range(600):
-        if file.exists() and file.read_text().count("\n") >= lines:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("the run did not get going")
+    there = lambda: file.exists() and file.read_text().count("\n") >= lines  # noqa: E731
+    wait_until(lambda: there() or process.poll() is not None)
+    assert there(), process.communicate()
 
 
 @pytest.mark.slow
@@ -445,21 +447,21 @@ def test_killed_at_any_moment_and_asked_to_end(cache, tmp_path):
     """kill -9 three times, SIGTERM once (which ends with 0), and the result is that of an undisturbed run."""
     out, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
     for lines in (20, 90, 170):
-        process = child(tmp_path, out, cache)
+        process = child(tmp_path, out, cache, held=lines + 30)
         wait_for(out / "metrics.jsonl", process, lines)
         process.kill()
         process.communicate()
-    process = child(tmp_path, out, cache)
+    process = child(tmp_path, out, cache, held=230)
     wait_for(out / "metrics.jsonl", process, 200)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate("\n", timeout=LONG)
     assert process.returncode == 0
-    assert said.split()[1] == "False"
+    assert said.split()[0] == "False"
     process = child(tmp_path, out, cache)
-    said, _ = process.communicate(timeout=120)
-    assert said.split()[1:] == ["True", "391"]
+    said, _ = process.communicate(timeout=LONG)
+    assert said.split() == ["True", "391"]
     process = child(tmp_path, undisturbed, cache)
-    process.communicate(timeout=120)
+    process.communicate(timeout=LONG)
     assert_same_run(undisturbed, out)
 
 

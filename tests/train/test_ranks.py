@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.waiting import LONG
 
 from distlaw.apps.cli import main
 
@@ -65,7 +66,7 @@ def torchrun(
 ) -> subprocess.CompletedProcess:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    return subprocess.run([*launch, *program, *words], env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run([*launch, *program, *words], env=env, capture_output=True, text=True, timeout=LONG)
 
 
 def losses(folder: Path):

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import tomli_w
+from tests.waiting import LONG
 
 from distlaw.train.config import config_of
 from distlaw.train.loop import run
@@ -106,7 +107,7 @@ def test_only_the_first_of_two_ranks_tracks(cache, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "distlaw"]
     words = ["train", tmp_path / "run.toml", "--out", tmp_path / "run", "--cache", cache, "--track", "tensorboard"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, *map(str, words)], env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*launch, *map(str, words)], env=env, capture_output=True, text=True, timeout=LONG)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
 

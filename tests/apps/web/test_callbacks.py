@@ -2,9 +2,9 @@
 
 import base64
 import errno
-import time
 
 import pytest
+from tests.waiting import wait_until
 
 from distlaw.apps.web.app import TABS, make_app
 from distlaw.apps.web.fit_question import FitQuestion
@@ -270,10 +270,12 @@ def test_a_fit_from_the_table_to_the_law(app, site, table):
     begun = {"fit-query.data": asked, "fit-begin.n_clicks": 1}
     state = mine.ask("fit-progress.children", begun, triggered="fit-begin.n_clicks")
     assert state["fit-cancel.disabled"] is False
-    deadline = time.monotonic() + 60
-    while not state["fit-clock.disabled"] and time.monotonic() < deadline:
-        time.sleep(0.2)
-        state = mine.ask("fit-progress.children", {"fit-query.data": asked}, triggered="fit-clock.n_intervals")
+
+    def is_done():
+        state.update(mine.ask("fit-progress.children", {"fit-query.data": asked}, triggered="fit-clock.n_intervals"))
+        return state["fit-clock.disabled"]
+
+    wait_until(is_done, every=0.2)
     assert "Done in" in str(state["fit-progress.children"])
     shown = mine.ask("fit-result.children", {"fit-query.data": asked})
     assert shown["fit-results.hidden"] is False

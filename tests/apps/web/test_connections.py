@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
+from tests.waiting import LONG
 
 from distlaw.apps.web import connections
 from distlaw.apps.web.connections import make_server
 
-LONG = 60  # seconds that nothing here takes, on a machine however busy
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -93,6 +93,7 @@ def test_a_request_that_trickles_is_late(port, monkeypatch, limit, begins):
                 slow.sendall(b"1")
                 time.sleep(0.05)
         assert is_closed(slow)
+    monkeypatch.setattr(connections, limit, LONG)
     assert ask(port) == b"0 bytes"
 
 

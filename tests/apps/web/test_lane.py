@@ -1,14 +1,8 @@
 import threading
-import time
+
+from tests.waiting import LONG, wait_until
 
 from distlaw.apps.web.lane import Lane
-
-
-def wait_until(true):
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def crowd(lane, people):
@@ -19,7 +13,7 @@ def crowd(lane, people):
         with lane.turn(urgency):
             came.append(name)
             if first:
-                let_go.wait(10)
+                let_go.wait(LONG)
 
     width = lane._free
     threads = [threading.Thread(target=work, args=(i, 0, True)) for i in range(width)]
@@ -33,7 +27,7 @@ def crowd(lane, people):
     assert len(came) == width
     let_go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(LONG)
     assert lane._free == width
     return came[width:]
 

@@ -2,6 +2,7 @@ import threading
 import time
 
 import pytest
+from tests.waiting import LONG
 
 from distlaw.apps.web.memory import remembered
 
@@ -20,7 +21,7 @@ def test_it_is_worked_out_once_though_many_ask_at_the_same_moment():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(LONG)
     assert found == [6] * 8
     assert asked == [3]
 

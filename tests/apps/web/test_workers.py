@@ -4,10 +4,11 @@ import time
 from concurrent.futures import CancelledError
 
 import pytest
+from tests.waiting import LONG
 
 from distlaw.apps.web.workers import Workers
 
-LIMITS = {"seconds": 20.0, "memory": 4 << 30}
+LIMITS = {"seconds": LONG, "memory": 4 << 30}
 
 
 def double(x, tell):
@@ -24,7 +25,7 @@ def fail(_tell):
 
 
 def sleep(_tell):
-    time.sleep(60)
+    time.sleep(2 * LONG)
 
 
 def spin(_tell):
@@ -47,7 +48,7 @@ def workers():
 
 def test_work_is_done_elsewhere(workers):
     job = workers.begin(double, 21, **LIMITS)
-    assert job.wait(60) == 42
+    assert job.wait(LONG) == 42
     assert (job.standing, job.done, job.parts) == ("done", 1, 2)
     assert job.seconds > 0
 
@@ -67,7 +68,7 @@ def test_work_is_done_elsewhere(workers):
 def test_work_that_fails_says_why(workers, work, limits, says):
     job = workers.begin(work, **limits)
     with pytest.raises(ValueError, match=says):
-        job.wait(60)
+        job.wait(LONG)
     assert job.standing == "failed"
 
 
@@ -78,13 +79,13 @@ def test_work_can_be_cancelled_while_it_runs_and_while_it_waits(workers):
         workers.begin(double, 1, **LIMITS)
     waiting.cancel()
     with pytest.raises(CancelledError):
-        waiting.wait(30)
+        waiting.wait(LONG)
     for job in running:
         job.cancel()
     for job in running:
         with pytest.raises(CancelledError):
-            job.wait(30)
-    assert workers.begin(double, 4, **LIMITS).wait(60) == 8
+            job.wait(LONG)
+    assert workers.begin(double, 4, **LIMITS).wait(LONG) == 8
 
 
 def test_who_waits_too_long_gives_up(workers):
@@ -92,7 +93,7 @@ def test_who_waits_too_long_gives_up(workers):
     with pytest.raises(ValueError, match="takes too long; try again"):
         job.wait(0.1)
     with pytest.raises(CancelledError):
-        job.wait(30)
+        job.wait(LONG)
 
 
 def test_one_client_has_half_of_the_places_at_most():
@@ -103,10 +104,10 @@ def test_one_client_has_half_of_the_places_at_most():
     other = workers.begin(double, 1, **LIMITS, client="b")
     for job in kept:
         job.cancel()
-    assert other.wait(60) == 2
+    assert other.wait(LONG) == 2
     for job in kept:
-        assert job.ended.wait(60)
-    assert workers.begin(double, 1, **LIMITS, client="a").wait(60) == 2
+        assert job.ended.wait(LONG)
+    assert workers.begin(double, 1, **LIMITS, client="a").wait(LONG) == 2
 
 
 def fill(_tell):
@@ -115,4 +116,4 @@ def fill(_tell):
 
 def test_a_full_disk_is_said(workers):
     with pytest.raises(ValueError, match=r"^the disk of the server is full: free some of"):
-        workers.begin(fill, **LIMITS).wait(60)
+        workers.begin(fill, **LIMITS).wait(LONG)
