@@ -142,6 +142,19 @@ def test_what_is_written_down_is_the_option_of_the_headline():
     assert (paid.advice, paid.option.scenario) == (TRAIN, "supervised")
 
 
+def test_the_config_of_own_teachers_names_the_teacher_and_its_tokens():
+    law, own = "busbridge2025-consistent", [Teacher(name="near", params=1e9, loss=2.15)]
+    run = run_plan(published(law), Problem(student_params=1e9, compute=1e20), law=law, own=own)
+    best = next(row for row in run.own if row.name == "near")
+    assert run.advice == DISTILL
+    text = run.recipe()
+    assert "# Teacher: near, of 2.1500 nats per token (measured)." in text
+    assert f"expect {best.student_loss:.4f} nats" in text
+    tokens = int(re.search(r"^tokens = (\d+)$", text, re.MULTILINE)[1])
+    assert tokens == pytest.approx(best.student_tokens, rel=0.01)
+    assert "# Teacher: near" not in run.recipe("best-case")
+
+
 def test_what_a_plan_cannot_be_about_is_refused():
     law = "busbridge2025-consistent"
     with pytest.raises(ValueError, match="student_params 7 is no size"):

@@ -24,6 +24,7 @@ from distlaw.plan import (
     judge,
     plan_uncertainty,
     rank_teachers,
+    recipe,
     solve,
 )
 from distlaw.plan.comparison import DISTILL, TOO_CLOSE, TRAIN
@@ -96,6 +97,15 @@ class PlanRun:
         if self.advice == TOO_CLOSE or not option.feasible or not baseline.feasible:
             return baseline if baseline.feasible else option
         return option if self.advice == DISTILL else baseline
+
+    def recipe(self, scenario: str | None = None) -> str:
+        """A config for `distlaw train` or `distlaw distill`: the option of the headline, or of another scenario.
+
+        Raises:
+            ValueError: There is no such scenario, or it is not feasible.
+        """
+        own = best_teacher_of(self.own) if scenario is None and self.advice == DISTILL else None
+        return recipe(self.plan, law=self.law, scenario=scenario or self.option.scenario, own=own)
 
     @property
     def sentences(self) -> list[str]:

@@ -1,24 +1,36 @@
 """From a plan to the file that `distlaw train` or `distlaw distill` reads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from distlaw.costs import PAPER_FAMILY
 from distlaw.plan.options import SUPERVISED, Option, Plan
-from distlaw.runs import format_quantity, written_whole
+from distlaw.plan.ranking import RankedTeacher
+from distlaw.runs import format_quantity, one_line, written_whole
 
 
-def recipe(plan: Plan, *, law: str, scenario: str | None = None) -> str:
+def recipe(plan: Plan, *, law: str, scenario: str | None = None, own: RankedTeacher | None = None) -> str:
     """A run's config in TOML: the student nearest in the paper's family (table 13), its tokens, its teacher to find.
 
     Args:
         plan: The plan.
         law: Name of its law, for the comment.
         scenario: Option to write down; the best one by default.
+        own: The user's own teacher that the student is distilled from, instead of one of the planner's choice.
 
     Raises:
         ValueError: The plan has no such option, or it is not feasible.
     """
     option = plan.best if scenario is None else _option(plan, scenario)
+    if own is not None:
+        option = replace(
+            option,
+            student_loss=own.student_loss,
+            student_tokens=own.student_tokens,
+            teacher_params=own.teacher_params,
+            teacher_tokens=None,
+            teacher_loss=own.teacher_loss,
+        )
     shape = PAPER_FAMILY.nearest(plan.problem.student_params)
     distills = option.scenario != SUPERVISED
     command = "distill student.toml --teacher DIR" if distills else "train student.toml"
@@ -31,6 +43,10 @@ def recipe(plan: Plan, *, law: str, scenario: str | None = None) -> str:
         lines.append(
             f"# Teacher: {format_quantity(option.teacher_params)} parameters on"
             f" {format_quantity(option.teacher_tokens)} tokens, or another of {option.teacher_loss:.4f} nats per token."
+        )
+    if own is not None:
+        lines.append(
+            f"# Teacher: {one_line(own.name, 60)}, of {own.teacher_loss:.4f} nats per token ({own.loss_from})."
         )
     steps = max(round(option.student_tokens / _batch(option.student_tokens)), 1)
     lines += [

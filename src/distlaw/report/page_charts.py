@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series, shades
 from distlaw.laws import PublishedLaw, StudentLaw
-from distlaw.plan import BudgetGrid, Crossover, OptionUncertainty, Plan, TeacherGrid, budgets_of
-from distlaw.plan.crossover import CROSSES
+from distlaw.plan import BudgetGrid, Crossing, Crossover, Lead, OptionUncertainty, Plan, TeacherGrid, budgets_of
+from distlaw.plan.crossover import LOSES_LEAD, TAKES_LEAD
 from distlaw.report.palette import OPTION_STYLE
 from distlaw.report.paper.compute_optimal import option_lines
 from distlaw.runs import format_quantity
@@ -146,24 +146,38 @@ def sizes_chart(grid: BudgetGrid, plan: Plan, scenario: str) -> Chart:
 
 
 def crossover_chart(crossing: Crossover, plan: Plan, scenario: str) -> Chart:
-    """Compute from which supervised training is at least as good, over student sizes, with the plan's own point.
+    """Every compute at which the lead changes, over student sizes, where it is clear, and the plan's own point.
 
     Args:
         crossing: Over sizes.
         plan: The plan.
         scenario: What distillation is charged with.
     """
-    crosses = np.array([status == CROSSES for status in crossing.status])
-    found = np.where(crosses, crossing.at, np.nan)
-    series = [Series(name="from here on", x=crossing.student_params, y=found, kind="line-points", colour=0)]
+    series = []
+    for direction, colour in ((LOSES_LEAD, 0), (TAKES_LEAD, 2)):
+        points = [(lead.student_params, one.at) for lead in crossing.leads for one in _turns(lead, direction)]
+        if points:
+            sizes, at = np.array(points).T
+            alone = len(set(sizes)) == len(sizes)  # one for each size is a line
+            kind = "line-points" if alone else "points"
+            series.append(Series(name=direction, x=sizes, y=at, kind=kind, colour=colour))
+    clear = [(lead.student_params, high) for lead in crossing.leads for _, high in lead.clearly_ahead[:1]]
+    if clear and crossing.leads[0].resolution:
+        sizes, at = np.array(clear).T
+        name = f"distillation ahead by {crossing.leads[0].resolution:.3g} nats below"
+        series.append(Series(name=name, x=sizes, y=at, kind="line", colour=1))
     if (compute := plan.problem.compute) is not None:
         x, y = np.array([plan.problem.student_params]), np.array([compute])
         series.append(Series(name="you", x=x, y=y, kind="points", colour=3))
-    title = f"Where supervised training overtakes, {scenario}"
-    if not crosses.any():
+    title = f"Where the lead changes, {scenario}"
+    if not any(lead.crossings for lead in crossing.leads):
         title = f"No crossing at sizes near yours, {scenario}: {crossing.status[0]}"
     x, y = (Axis(label=label, scale="log") for label in ("student parameters", "total compute, FLOPs"))
     return Chart(name="crossover", title=title, panels=(Panel(x=x, y=y, series=tuple(series)),))
+
+
+def _turns(lead: Lead, direction: str) -> list[Crossing]:
+    return [one for one in lead.crossings if one.direction == direction]
 
 
 def _budget(plan: Plan, name: str = "") -> tuple[Guide, ...]:

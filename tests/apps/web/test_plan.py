@@ -232,6 +232,17 @@ def test_the_user_is_on_the_crossover_chart():
     assert (you.x[0], you.y[0]) == (2e9, 7e21)
 
 
+def test_the_crossover_chart_has_every_change_of_the_lead_and_where_it_is_clear():
+    """A teacher that is trained for a small student: behind at small budgets, ahead at large ones."""
+    chart = crossover(answer(PlanQuestion(student="300M", situation="teacher-pretraining"), DEFAULT))
+    names = [one.name for one in chart.panels[0].series]
+    assert "distillation takes the lead" in names
+    paid = crossover(answer(PlanQuestion(), DEFAULT)).panels[0].series
+    clear = next(one for one in paid if one.name == "distillation ahead by 0.02 nats below")
+    lost = next(one for one in paid if one.name == "supervised training takes the lead")
+    assert (np.interp(lost.x, clear.x, clear.y) < lost.y).all()
+
+
 def test_a_budget_goes_over_into_another_unit_and_back():
     found = answer(PlanQuestion(), DEFAULT)
     hours = PlanQuestion(budget=budget_in(found, "gpu-hours"), unit="gpu-hours")

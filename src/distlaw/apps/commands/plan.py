@@ -18,7 +18,7 @@ from distlaw.apps.options import (
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
 from distlaw.apps.plan_run import DEFAULT_SCENARIO, run_plan
 from distlaw.laws import DEFAULT_LAW
-from distlaw.plan import read_teachers, recipe, write_recipe
+from distlaw.plan import read_teachers, write_recipe
 
 
 def plan(
@@ -81,7 +81,7 @@ def plan(
 
         save_figure(loss_against_compute(distillation, run.plan, law_name=law, intervals=run.spread), figure)
     if write_config is not None:
-        write_recipe(recipe(run.plan, law=law, scenario=write_scenario or run.option.scenario), write_config)
+        write_recipe(run.recipe(write_scenario), write_config)
     if json:
         print_json(run.content())
         return

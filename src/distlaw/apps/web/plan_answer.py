@@ -190,7 +190,7 @@ def crossover(found: Answer) -> Chart:
     size = found.plan.problem.student_params
     centre = int(np.floor(2 * np.log10(size) + 0.5)) / 2
     question = replace(_without_goal(found.question), student="1B", situation=found.scenario)
-    return crossover_chart(_crossings(found.law.student_law, question, centre), found.plan, found.scenario)
+    return crossover_chart(_crossings(found.law, question, centre), found.plan, found.scenario)
 
 
 def content(found: Answer) -> dict[str, Any]:
@@ -294,9 +294,17 @@ def _grid(law: StudentLaw, question: PlanQuestion, decade: int) -> BudgetGrid:
 
 
 @remembered(256)
-def _crossings(law: StudentLaw, question: PlanQuestion, centre: float) -> Crossover:
+def _crossings(law: Law, question: PlanQuestion, centre: float) -> Crossover:
     problem = question.problem
     scenario = next(one for one in problem.scenarios if one.name == question.situation)
     sizes = np.logspace(centre - 1, centre + 1, 9)
-    found = _ASIDE.do(compute_crossovers, law, sizes, [scenario], bounds=problem.bounds, costs=problem.costs)
+    found = _ASIDE.do(
+        compute_crossovers,
+        law.student_law,
+        sizes,
+        [scenario],
+        resolution=max(law.found.resolution, NEGLIGIBLE_NATS),
+        bounds=problem.bounds,
+        costs=problem.costs,
+    )
     return found[scenario.name]

@@ -64,7 +64,7 @@ _SITUATIONS = {
 _CHARTS = {
     "loss": "Loss against compute",
     "gain": "What distilling gains at equal compute",
-    "crossover": "Where supervised training overtakes",
+    "crossover": "Where the lead changes",
     "spending": "Where the compute goes",
     "sizes": "The best tokens and teacher",
 }
