@@ -108,7 +108,7 @@ def test_from_a_teacher_to_a_table_of_runs(command, tmp_path):
         ("data = []", (), "run.toml': data must be a table, got []"),
         ("seed = 'x'", (), "run.toml': seed must be a whole number, got 'x'"),
         ("[training]\nrate = true", (), "training.rate must be a number, got true"),
-        ("[training]\ntokens = 1.5", (), "training.tokens: input should be a valid integer"),
+        ("[training]\ntokens = 1.5", (), "training.tokens must be a whole number, got 1.5"),
         (f"[training]\ntokens = {10**400}", (), "run.toml' has a whole number beyond 64 bits: training.tokens"),
         ("[training]\nrate = nan", (), "run.toml' has nan where a number should stand: training.rate"),
         ("[training]\nrate = 2020-01-01", (), "run.toml' has a date or time: training.rate"),

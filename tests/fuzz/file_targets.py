@@ -20,7 +20,9 @@ class LawFiles(Target):
 
     def case(self, rng: Random, folder: Path) -> Case:
         law = mutate.place(
-            rng, folder / "law.json", mutate.document(rng, rng.choice(samples.laws()), hostile.json_text)
+            rng,
+            folder / "law.json",
+            mutate.sealed(rng, mutate.document(rng, rng.choice(samples.laws()), hostile.json_text)),
         )
         words = rng.choice(
             (
@@ -218,7 +220,8 @@ class LabFindings(Target):
     def case(self, rng: Random, folder: Path) -> Case:
         content = dict(rng.choice(self._sound))
         content["charts"] = content["charts"][:1]
-        mutate.place(rng, folder / "findings.json", mutate.document(rng, content, hostile.json_text))
+        data = mutate.sealed(rng, mutate.document(rng, content, hostile.json_text))
+        mutate.place(rng, folder / "findings.json", data)
         return command(["report", "labs", str(folder), "--out", str(folder / "x.html")], folder.name)
 
 

@@ -1,5 +1,6 @@
 """Mutations of values in a tree, of bytes, and of where a file lies."""
 
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -70,6 +71,24 @@ def document(rng: Random, content: Any, write: Writer) -> bytes:
             other = Pairs((*other.items(), (key, hostile.value(rng))))
         return write(other).encode("utf-8", "surrogatepass")
     return raw(rng, write(content).encode())
+
+
+def sealed(rng: Random, data: bytes) -> bytes:
+    """A JSON file of ours, mostly with the checksum that its content has now, so that what is behind it is reached."""
+    from distlaw.runs.checksum import DIGEST, FORMAT, sealed_text
+
+    try:
+        content = json.loads(data)
+        if (
+            rng.random() < 0.8
+            and isinstance(content, dict)
+            and isinstance(content.get(FORMAT), str)
+            and DIGEST in content
+        ):
+            return sealed_text(content, content[FORMAT]).encode()
+    except (ValueError, RecursionError):
+        pass
+    return data
 
 
 def raw(rng: Random, data: bytes) -> bytes:

@@ -400,7 +400,7 @@ class StudyFolders(Target):
             data = file.read_bytes()
             file.unlink()
             try:
-                new = mutate.document(rng, json.loads(data), hostile.json_text)
+                new = mutate.sealed(rng, mutate.document(rng, json.loads(data), hostile.json_text))
             except ValueError:
                 new = mutate.raw(rng, data)
             mutate.place(rng, file, new)

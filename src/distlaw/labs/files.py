@@ -3,19 +3,19 @@
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 
-from distlaw.charts import Axis, Chart, Field, Guide, Panel, Series
-from distlaw.evidence.answer import Verdict
-from distlaw.labs.findings import Effect, Finding, Findings, Preset, Table
+from distlaw.labs.findings import Findings, Preset
 from distlaw.labs.lab import Lab
 from distlaw.labs.registry import NAMES
-from distlaw.runs import one_line, written_whole
-from distlaw.runs.checksum import DIGEST, NUMBER, UNCHECKED, sealed_text, typed, unsealed
+from distlaw.reading import Path as TreePath
+from distlaw.reading import made, one_line, read_text
+from distlaw.runs import written_whole
+from distlaw.runs.checksum import DIGEST, UNCHECKED, sealed_text, unsealed
 from distlaw.runs.checksum import FORMAT as DESCRIBED
 
 FINDINGS, FORMAT = "findings.json", "distlaw-findings-1"
@@ -79,22 +79,22 @@ def read_outcome(folder: Path) -> Outcome:
     """
     path = folder / FINDINGS
     try:
-        content = unsealed(path.read_bytes(), str(path), FORMAT, before=UNCHECKED)
-        findings = Findings(
-            findings=tuple(_finding(entry) for entry in content["findings"]),
-            tables=tuple(_table(entry) for entry in content["tables"]),
-            charts=tuple(_chart(entry) for entry in content["charts"]),
-            notes=tuple(map(str, typed(content, "notes", list))),
+        content = unsealed(read_text(path), str(path), FORMAT, before=UNCHECKED)
+        found, own = (
+            {field.name: content[field.name] for field in fields(kind) if field.name in content}
+            for kind in (Findings, Outcome)
         )
-        if not findings.findings:
+        outcome = made(Outcome, {**own, "findings": found}, _in_file, words=True)
+        if not outcome.findings.findings:
             raise ValueError("it has no finding")
-        words = {name: typed(content, name, str) for name in ("lab", "about", "source", "preset", "command", "machine")}
-        numbers = {"seed": typed(content, "seed", int), "runs": typed(content, "runs", int)}
-        return Outcome(findings=findings, core_seconds=typed(content, "core_seconds", NUMBER), **words, **numbers)
-    except OSError as error:
-        raise ValueError(f"findings '{one_line(path)}' cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"'{one_line(path)}' is no lab's findings ({one_line(error, 600)})") from None
+    except ValueError as error:
+        raise ValueError(f"'{one_line(path)}' is no lab's findings: {one_line(error, 600)}") from None
+    return outcome
+
+
+def _in_file(path: TreePath) -> TreePath:
+    """Findings stand beside what else a lab's file says."""
+    return path[1:] if path[:1] == ("findings",) and len(path) > 1 else path
 
 
 def write_part(path: Path, content: Mapping[str, Any]) -> None:
@@ -139,47 +139,3 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-def _finding(entry: Mapping[str, Any]) -> Finding:
-    effect = entry["effect"]
-    low, high = effect["interval"]
-    measured = Effect(value=float(effect["value"]), interval=(float(low), float(high)), unit=typed(effect, "unit", str))
-    verdict = typed(entry, "verdict", str)
-    if verdict not in get_args(Verdict):
-        raise ValueError(f"'{one_line(verdict, 40)}' is no verdict")
-    words = {name: typed(entry, name, str) for name in ("claim", "measured")}
-    return Finding(effect=measured, verdict=cast(Verdict, verdict), **words)
-
-
-def _table(entry: Mapping[str, Any]) -> Table:
-    rows = tuple(tuple(row) for row in entry["rows"])
-    return Table(title=entry["title"], columns=tuple(entry["columns"]), rows=rows)
-
-
-def _chart(entry: Mapping[str, Any]) -> Chart:
-    return Chart(**{**entry, "panels": tuple(_panel(panel) for panel in entry["panels"])})
-
-
-def _panel(entry: Mapping[str, Any]) -> Panel:
-    axes = {"x": _axis(entry["x"]), "y": _axis(entry["y"])}
-    series = tuple(Series(**{**one, **_arrays(one, "x", "y", "low", "high")}) for one in entry["series"])
-    field = None if entry["field"] is None else _field(entry["field"])
-    return Panel(**{**entry, **axes, "series": series, "field": field, "guides": _guides(entry["guides"])})
-
-
-def _field(entry: Mapping[str, Any]) -> Field:
-    return Field(**{**entry, **_arrays(entry, "x", "y", "z"), "levels": tuple(entry["levels"])})
-
-
-def _guides(entries: list[Any]) -> tuple[Guide, ...]:
-    return tuple(Guide(**entry) for entry in entries)
-
-
-def _axis(entry: Mapping[str, Any]) -> Axis:
-    limits = entry["limits"]
-    return Axis(**{**entry, "limits": None if limits is None else (float(limits[0]), float(limits[1]))})
-
-
-def _arrays(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: None if entry[name] is None else np.array(entry[name], dtype=np.float64) for name in names}

@@ -13,16 +13,21 @@ from distlaw.reading.documents import (
     read_toml,
     toml_table,
 )
+from distlaw.reading.types import Path, TypeCheck, made, shown
 from distlaw.reading.words import one_line
 
 __all__ = [
     "DEEPEST",
     "MOST_BYTES",
     "MOST_TOML_BYTES",
+    "Path",
+    "TypeCheck",
     "json_object",
+    "made",
     "one_line",
     "read_json",
     "read_text",
     "read_toml",
+    "shown",
     "toml_table",
 ]

@@ -92,6 +92,11 @@ def require_sealed(
         )
 
 
+def without_seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Content without its format and digest."""
+    return {key: value for key, value in content.items() if key not in (FORMAT, DIGEST)}
+
+
 def sealed_toml(text: str, form: str) -> str:
     """A TOML file with its format and digest as its first lines; those that it had are replaced, all else stays.
 
@@ -116,26 +121,7 @@ def unsealed_toml(text: str, name: str, form: str) -> dict[str, Any]:
     """
     content = _tables(text)
     require_sealed(content, name, form, before=UNCHECKED)
-    return {key: value for key, value in content.items() if key not in (FORMAT, DIGEST)}
-
-
-def typed(content: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:  # noqa: ANN401
-    """A value of JSON that must be of a kind; a truth value is no number.
-
-    Raises:
-        ValueError: It is missing or of another kind; names the key.
-    """
-    if key not in content:
-        raise ValueError(f"its '{key}' is missing")
-    value = content[key]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        wanted = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-        raise ValueError(f"its '{key}' must be {wanted}, got {type(value).__name__}")
-    return value
-
-
-NUMBER = (int, float)
-"""What JSON has for a number."""
+    return without_seal(content)
 
 
 def parsed(text: str | bytes) -> dict[str, Any]:

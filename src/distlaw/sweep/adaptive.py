@@ -10,8 +10,9 @@ from distlaw.fit import FORMS, NOT_CONVERGED, FitResult, FitSpec, find_law, fit_
 from distlaw.fit.suggest import Candidates, Points, space_filling, suggest
 from distlaw.laws import DEFAULT_LAW
 from distlaw.laws.base import StudentLaw, TeacherLaw
-from distlaw.runs import Runs, one_line
-from distlaw.runs.checksum import NUMBER, UNCHECKED, sealed_text, typed, unsealed
+from distlaw.reading import made, one_line
+from distlaw.runs import Runs
+from distlaw.runs.checksum import UNCHECKED, sealed_text, unsealed, without_seal
 from distlaw.sweep.collect import collect
 from distlaw.sweep.protocols import Run
 from distlaw.sweep.store import Store
@@ -71,21 +72,10 @@ def read_choices(store: Store, damaged: Callable[[str], None]) -> Choices | None
         return None
     try:
         found = unsealed(content, f"{store.url}/{CHOICES}", CHOICES_FORMAT, before=UNCHECKED)
-        return Choices(
-            rounds=tuple(_round(entry) for entry in typed(found, "rounds", list)),
-            reason=typed(found, "reason", str),
-            flops=float(typed(found, "flops", NUMBER)),
-            all_flops=float(typed(found, "all_flops", NUMBER)),
-        )
-    except (ValueError, TypeError, AttributeError) as error:
+        return made(Choices, without_seal(found))
+    except ValueError as error:
         damaged(f"'{one_line(store.url)}/{CHOICES}' is damaged ({one_line(error, 600)})")
         return None
-
-
-def _round(entry: Mapping[str, Any]) -> Round:
-    known = {name: typed(entry, name, (*NUMBER, type(None))) for name in ("prediction", "deviation")}
-    flops = float(typed(entry, "flops", NUMBER))
-    return Round(done=typed(entry, "done", int), flops=flops, chosen=typed(entry, "chosen", int), **known)
 
 
 def write_choices(store: Store, choices: Choices) -> None:

@@ -1,11 +1,11 @@
 """Where a study stands, read off its store quickly: from an index of its jobs, names of records, and leases."""
 
-from collections.abc import Mapping
+import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from distlaw.runs import one_line
-from distlaw.runs.checksum import NUMBER, UNCHECKED, sealed_text, typed, unsealed
+from distlaw.reading import made, one_line
+from distlaw.runs.checksum import UNCHECKED, sealed_text, unsealed, without_seal
 from distlaw.sweep.lease import Watch, leases
 from distlaw.sweep.store import Store
 
@@ -32,6 +32,10 @@ class IndexEntry:
     seconds: float
     what: str
 
+    def __post_init__(self) -> None:
+        if not self.runs or not 0 <= self.flops < math.inf or not 0 <= self.seconds < math.inf:
+            raise ValueError(f"job '{one_line(self.id, 40)}' has no runs, or FLOPs or seconds that are none")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
@@ -46,6 +50,10 @@ class Index:
     about: str
     attempts: int
     jobs: tuple[IndexEntry, ...]
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be 1 or more, got {self.attempts}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,23 +131,12 @@ def read_index(store: Store) -> Index:
         raise ValueError(f"'{one_line(store.url)}' holds no study that was begun: run it first")
     try:
         found = unsealed(content, f"{store.url}/{INDEX}", INDEX_FORMAT, before=UNCHECKED)
-        jobs = tuple(_entry(entry) for entry in typed(found, "jobs", list))
-        return Index(about=typed(found, "about", str), attempts=typed(found, "attempts", int), jobs=jobs)
-    except (ValueError, TypeError, AttributeError) as error:
+        return made(Index, without_seal(found))
+    except ValueError as error:
         raise ValueError(
             f"'{one_line(store.url)}/{INDEX}' is damaged ({one_line(error, 600)});"
             " `distlaw study run` and `resume` write it again"
         ) from None
-
-
-def _entry(entry: Mapping[str, Any]) -> IndexEntry:
-    return IndexEntry(
-        id=typed(entry, "id", str),
-        runs=tuple(map(str, typed(entry, "runs", list))),
-        flops=float(typed(entry, "flops", NUMBER)),
-        seconds=float(typed(entry, "seconds", NUMBER)),
-        what=typed(entry, "what", str),
-    )
 
 
 def status(store: Store, watch: Watch) -> Status:

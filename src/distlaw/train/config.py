@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from distlaw.reading import one_line, read_toml, toml_table
+from distlaw.reading import Path as TablePath
+from distlaw.reading import one_line, read_toml, shown, toml_table
 from distlaw.runs import written_whole
 from distlaw.train.data import DataConfig
 from distlaw.train.losses import LossConfig
 from distlaw.train.model import ModelConfig
 from distlaw.train.mup import BASE_WIDTH, ParametrisationName
-from distlaw.train.tables import Path as TablePath
-from distlaw.train.tables import checked, shown
+from distlaw.train.tables import checked
 
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 _MOST_TABLES = 8  # in the key of --set
