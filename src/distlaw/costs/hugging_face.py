@@ -1,6 +1,5 @@
 """Read a model's shape from the `config.json` of a Hugging Face model, without its libraries."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from distlaw.costs.architecture import Architecture, require_size
 from distlaw.costs.model_types import MIXTURES, MODEL_TYPES, TEXT_PARTS, ModelType
+from distlaw.reading import json_object, one_line, read_text
 
 Config = Mapping[str, Any]
 
@@ -65,19 +65,15 @@ def read_architecture(path: Path, *, n_ctx: int = 4096) -> Architecture:
     Raises:
         ValueError: The file cannot be read, is not JSON, or `architecture_from_config` refuses it; names the file.
     """
-    file = path
     try:
         file = path / "config.json" if path.is_dir() else path
-        config = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("it does not hold a JSON object")
-        return architecture_from_config(config, n_ctx=n_ctx)
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error.strerror})") from None
-    except RecursionError:
-        raise ValueError(f"{file}: its JSON is nested too deeply") from None
-    except ValueError as error:  # json.JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise ValueError(f"{file}: {error}") from None
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+        reason = getattr(error, "strerror", None) or "no file can have that name"
+        raise ValueError(f"{one_line(path)}: cannot be read ({reason})") from None
+    try:
+        return architecture_from_config(json_object(read_text(file), foreign=True), n_ctx=n_ctx)
+    except ValueError as error:
+        raise ValueError(f"{one_line(file)}: {error}") from None
 
 
 def _text_part(config: Config) -> tuple[Config, Any]:

@@ -19,6 +19,7 @@ _RANGES = {
     **dict.fromkeys(("wall_seconds", "cpu_seconds", "job_seconds"), (0.0, MOST)),
     "students_on_one_pass": (1, 1e6),
     "seed": (0, 2**63),
+    "weight": (LEAST, MOST),
 }
 _ALWAYS = ("student_params", "student_tokens", "student_loss")
 
