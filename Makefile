@@ -39,9 +39,10 @@ test-packages: $(VENV)/.dev
 fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
-# Minutes more: twenty kills over a study of real runs, and Ray on this machine.
+# An hour more: twenty kills over a study of real runs, Ray on this machine, and 100,000 fuzzed inputs.
 test-long: $(VENV)/.dev
 	DISTLAW_LONG_TESTS=1 $(BIN)/python -m pytest tests/sweep
+	$(BIN)/python tests/fuzz/run.py --cases 100000
 
 # The site, in build/site; a broken link or a page that loads anything from elsewhere fails it.
 docs: $(VENV)/.dev

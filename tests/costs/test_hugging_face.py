@@ -286,7 +286,8 @@ def test_files(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"{", "Expecting property name"), (b"[1]", "JSON object"), (b"\xff\xfe", "decode")]
+    ("content", "message"),
+    [(b"{", "Expecting property name"), (b"[1]", "JSON object"), (b"\xff\xfe", "is not UTF-8 text")],
 )
 def test_bad_files_are_named(tmp_path: Path, content: bytes, message: str):
     file = tmp_path / "config.json"

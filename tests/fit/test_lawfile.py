@@ -126,7 +126,7 @@ def test_bad_input_is_one_line(tmp_path, capsys, words):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(form="cubic"), "'cubic' is missing or unknown"),
+        (lambda c: c.update(form="cubic"), "form 'cubic' is unknown"),
         (lambda c: c["coefficients"].update(kappa=-1), "kappa must be finite and positive"),
         (lambda c: c["coefficients"].pop("m"), "'m' is missing"),
         (lambda c: c["coefficients"].update(m="13"), "m must be a number, got 13"),

@@ -26,7 +26,9 @@ class LawFiles(Target):
         )
         words = rng.choice(
             (
-                ["plan", *STUDENT, "--compute", "1e21", "--law", str(law), "--json"],
+                ["plan", *STUDENT, "--compute", "1e21", "--law", str(law), "--json"]
+                if rng.random() < 0.2
+                else ["laws", str(law)],
                 ["predict", *POINT, "--law", str(law)],
                 ["predict", *POINT, "--teacher-loss", "2.2", "--law", str(law), "--json"],
                 ["laws", str(law)],
@@ -50,7 +52,7 @@ class RunTables(Target):
                 ["fit", str(file), "--kind", "supervised", "--bootstrap", "0", "--starts", "4", "--fix", "gamma=1"],
             )
         )
-        return command(words, "table", file.stem[:30])
+        return command(words, "table", "runs", file.stem[:30])
 
     def _table(self, rng: Random, folder: Path, rows: list[dict[str, Any]]) -> Path:
         suffix = rng.choice((".csv", ".csv", ".jsonl", ".parquet"))
@@ -65,7 +67,7 @@ class TeacherTables(RunTables):
     def case(self, rng: Random, folder: Path) -> Case:
         file = self._table(rng, folder, samples.teachers())
         words = ["teachers", str(file), *STUDENT, "--compute", "3e20", "--bytes-per-token", "4"]
-        return command([*words, *rng.choice(([], ["--json"]))], "table", file.stem[:30])
+        return command([*words, *rng.choice(([], ["--json"]))], "table", "teacher '", file.stem[:30])
 
 
 def _changed_table(rng: Random, rows: list[dict[str, Any]], suffix: str) -> bytes:

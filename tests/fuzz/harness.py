@@ -88,23 +88,28 @@ def numbered(target: Target, seed: int, number: int, folder: Path) -> Case:
     return target.case(Random(f"{seed}/{target.name}/{number}"), folder)
 
 
-def attempt(case: Case) -> Fault | None:
+def attempt(case: Case, *, cpu_seconds: float = CPU_SECONDS) -> Fault | None:
     """Try a case; None if it went as it should."""
+    return outcome(case, cpu_seconds)[1]
+
+
+def outcome(case: Case, cpu_seconds: float = CPU_SECONDS) -> tuple[int | None, Fault | None]:
+    """The exit status of a case, and what was wrong with how it ended."""
     # As a terminal has them: what is not UTF-8 fails on standard output and is escaped on standard error.
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
     try:
-        with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err), _limited(CPU_SECONDS):
+        with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err), _limited(cpu_seconds):
             warnings.simplefilter("error")
             status = case.call()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except OverTime as error:
-        return Fault("hang", _site(error.__traceback__, "hang"), f"over {CPU_SECONDS:g} s of CPU time")
+        return None, Fault("hang", _site(error.__traceback__, "hang"), f"over {cpu_seconds:g} s of CPU time")
     except BaseException as error:  # whatever it is, it was not for the user
-        return Fault("traceback", _site(error.__traceback__, type(error).__name__), _first(error))
+        return None, Fault("traceback", _site(error.__traceback__, type(error).__name__), _first(error))
     text = err.buffer.getvalue().decode()  # type: ignore[attr-defined]
-    return _fault_of(case, status, text)
+    return status, _fault_of(case, status, text)
 
 
 def _fault_of(case: Case, status: int, text: str) -> Fault | None:

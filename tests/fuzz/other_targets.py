@@ -167,8 +167,6 @@ _COMMANDS: dict[str, list[str]] = {
     "laws": ["busbridge2025"],
     "mup-check": ["--parametrisation", "mup", "--seed", "0"],
     "study": ["plan", "nano", "--workers", "2", "--accelerator", "h100"],
-    "lab": ["nothing", "--seed", "0"],
-    "targets": ["inspect", "nowhere"],
     "report": ["figure", "4", "--out", "OUT", "--student-params", "1B", "--law", "busbridge2025"],
 }
 _ALWAYS = {
@@ -258,7 +256,7 @@ class Options(Target):
                 rng.choice([p for p in options if p[0] in budgets])
             ]
             kept += [pair for pair in options[:1] if pair not in kept]
-        for _ in range(rng.choice((1, 1, 2))):
+        for _ in range(rng.choice((0, 1, 1, 2))):
             if kept:
                 pair = rng.randrange(len(kept))
                 kept[pair] = [kept[pair][0], self._word(rng)]
@@ -266,8 +264,13 @@ class Options(Target):
             positional[rng.randrange(len(positional))] = self._word(rng)
         flags = [
             word
-            for word in ("--json", "--shared-logits", "--consistency", "--verify", "--nothing")
-            if rng.random() < 0.1
+            for word, share in (
+                ("--json", 0.3),
+                ("--shared-logits", 0.03),
+                ("--consistency", 0.03),
+                ("--nothing", 0.02),
+            )
+            if rng.random() < share
         ]
         if name in ("fit", "compare", "suggest"):
             kept = [
@@ -286,7 +289,7 @@ class Options(Target):
         return next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
 
     def _word(self, rng: Random) -> str:
-        found = rng.choice(rng.choice((_SIZES, _SIZES, hostile.TEXTS, _EXPRESSIONS)))
+        found = rng.choice(rng.choice((_SIZES, _SIZES, _SIZES, _SIZES, hostile.TEXTS, _EXPRESSIONS)))
         return found.replace("\x00", "").replace("\ud800", "\udcff")[:50_000]
 
 
@@ -350,7 +353,8 @@ def _asked(kind: type, query: str) -> None:
         assert question.command("x")
         assert question.python("x")
         assert isinstance(question.teachers, list)
-        plan_answer.headline(plan_answer.answer(question, law))
+        found = plan_answer.answer(question, law)
+        assert list(plan_answer.rows(found))
 
 
 class StudyFolders(Target):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.fuzz import file_targets, other_targets  # noqa: E402
-from tests.fuzz.harness import Case, Fault, Target, attempt, numbered  # noqa: E402
+from tests.fuzz.harness import Case, Fault, Target, numbered, outcome  # noqa: E402
 
 TARGETS = {kind.name: kind for kind in (*file_targets.TARGETS, *other_targets.TARGETS)}
 _MEMORY = 6 * 2**30
@@ -39,6 +39,7 @@ class Tally:
     """What came of a target's cases."""
 
     cases: int = 0
+    refused: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     sites: dict[str, Found] = field(default_factory=dict)
     cpu_seconds: float = 0.0
@@ -58,7 +59,8 @@ def fuzz(target: Target, cases: range, seed: int, folder: Path, kept: Path | Non
     tally, began = Tally(cases=len(cases)), time.process_time()
     for number in cases:
         case = numbered(target, seed, number, folder / "case")
-        fault = attempt(case)
+        status, fault = outcome(case)
+        tally.refused += status == 2
         if fault is not None:
             tally.kinds[fault.kind] += 1
             found = tally.sites.setdefault(f"{fault.kind}: {fault.site}", Found(fault))
@@ -84,7 +86,7 @@ def _print(name: str, tally: Tally) -> None:
     rate = 1e5 * tally.kinds["traceback"] / tally.cases
     print(
         f"{name}: {tally.cases} cases, {rate:,.0f} tracebacks and {1e5 * faults / tally.cases:,.0f} faults in 100,000"
-        f" ({kinds or 'none'}), {tally.cpu_seconds:.0f} s",
+        f" ({kinds or 'none'}); {100 * tally.refused / tally.cases:.0f} % refused, {tally.cpu_seconds:.0f} s",
         flush=True,
     )
     for site, found in sorted(tally.sites.items(), key=lambda item: -item[1].count):

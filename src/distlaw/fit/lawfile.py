@@ -4,7 +4,7 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
 from distlaw.fit.result import NOT_CONVERGED, FitResult
 from distlaw.laws import SUPERVISED_ERROR, PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
-from distlaw.runs import one_line, written_whole
+from distlaw.reading import made, one_line, read_text
+from distlaw.runs import written_whole
 from distlaw.runs.checksum import sealed_text, unsealed
 from distlaw.runs.quantity import MOST
 from distlaw.runs.record_file import MOST_LOSS
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 
 FORMAT = "distlaw-law-2"
 _BEFORE = ("distlaw-law-1",)  # without a checksum
+_SIZES_ASKED, _LOSSES_ASKED = np.array([1.0, 1e20]), np.array([0.1, 10.0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +114,9 @@ def read_law(path: Path) -> FittedLaw:
     """
     shown = one_line(path)
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"law file '{shown}' cannot be read ({error.strerror})") from None
+        text = read_text(path)
+    except ValueError as error:
+        raise ValueError(f"law file '{shown}' {error}") from None
     try:
         content = unsealed(text, str(path), FORMAT, before=_BEFORE)
     except ValueError as error:
@@ -122,12 +124,46 @@ def read_law(path: Path) -> FittedLaw:
     return _law_of(content, path)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Draws:
+    """All resamples: rows and columns, and the numbers."""
+
+    shape: tuple[int, int]
+    float64: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What a law is read from, by type; the rest of the file is for people."""
+
+    name: str
+    form: str
+    coefficients: dict[str, Any]
+    supervised: dict[str, Any] | None
+    intervals: dict[str, Any]
+    interval_level: float
+    not_identified: dict[str, Any]
+    fitted_range: dict[str, Any]
+    residual_std: float
+    runs: int | str
+    source: str
+    data: str
+    draws: _Draws
+    joint: bool = False
+    train: dict[str, Any] | None = None
+    holdout: dict[str, Any] | None = None
+
+
 def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
     """A law from the content of its file, with every number in its range."""
     try:
+        known = {field.name: content[field.name] for field in fields(_Said) if field.name in content}
+        made(_Said, known)
+        if content["form"] not in FORMS:
+            raise ValueError(f"form '{one_line(content['form'], 40)}' is unknown; known are {', '.join(FORMS)}")
         form = FORMS[content["form"]]
         rest = content["supervised"]
-        supervised = None if rest is None else SupervisedLaw(**{k: _number(k, v) for k, v in rest.items()})
+        supervised = None if rest is None else _supervised(rest)
         base = {} if supervised is None else {"supervised": supervised}
         given = content["coefficients"]
         law = form.make(**base, **{name: _number(name, given[name]) for name in form.coefficients})
@@ -141,7 +177,7 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
             str(name): _range(f"fitted_range.{name}", ends, 0.0, MOST_LOSS if name.endswith("_loss") else MOST)
             for name, ends in content["fitted_range"].items()
         }
-        _require_losses(law if isinstance(law, SupervisedLaw) else law.supervised, fitted)
+        _require_losses(law, fitted)
         return FittedLaw(
             name=str(content["name"]),
             law=law,
@@ -161,8 +197,8 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
             resolution=_resolution(content, law, fitted, joint=joint),
         )
     except KeyError as error:
-        raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing or unknown") from None
-    except (TypeError, AttributeError, ValueError, OverflowError, zlib.error) as error:
+        raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing") from None
+    except (ValueError, zlib.error) as error:
         raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)}") from None
 
 
@@ -174,8 +210,9 @@ def _resolution(
     A distillation law that rests on a supervised law taken as exact can tell no less than that one's own error, which
     moves the lead of one over the other as a whole.
     """
-    errors = [content.get(part) or {} for part in ("train", "holdout")]
-    errors[1] = errors[1].get("accuracy") or {}
+    errors = [content.get("train") or {}, (content.get("holdout") or {}).get("accuracy") or {}]
+    if not isinstance(errors[1], Mapping):
+        raise ValueError(f"holdout.accuracy must be a table, got {one_line(errors[1], 40)}")
     relative = max(_number("mean_abs_rel_error", one.get("mean_abs_rel_error", 0.0), 0.0, MOST) for one in errors)
     if not isinstance(law, SupervisedLaw) and not joint:
         relative = max(relative, SUPERVISED_ERROR)
@@ -184,6 +221,13 @@ def _resolution(
     under = law if isinstance(law, SupervisedLaw) else law.supervised
     middle = (math.sqrt(low * high) for low, high in (fitted["student_params"], fitted["student_tokens"]))
     return relative * float(under.loss(*middle))
+
+
+def _supervised(given: Mapping[str, Any]) -> SupervisedLaw:
+    names = {field.name for field in fields(SupervisedLaw)}
+    if given.keys() != names:
+        raise ValueError(f"supervised must have {', '.join(sorted(names))}, got {one_line(', '.join(given), 60)}")
+    return SupervisedLaw(**{name: _number(f"supervised.{name}", value) for name, value in given.items()})
 
 
 def _number(name: str, value: object, low: float = -math.inf, high: float = math.inf) -> float:
@@ -204,10 +248,19 @@ def _range(name: str, ends: object, low: float = -math.inf, high: float = math.i
     return least, most
 
 
-def _require_losses(law: SupervisedLaw, fitted: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a law whose losses are none, where it was fitted."""
+def _require_losses(law: Law, fitted: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a law whose losses are none where it was fitted, or are no numbers where one may ask."""
+    alone = law if isinstance(law, SupervisedLaw) else law.supervised
+    N, D, L_T = (grid.reshape(-1) for grid in np.meshgrid(_SIZES_ASKED, _SIZES_ASKED, _LOSSES_ASKED))
+    try:
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            losses = alone.loss(N, D) if isinstance(law, SupervisedLaw) else law.student_loss(N, D, L_T)
+    except FloatingPointError:
+        losses = np.array([np.inf])
+    if not np.isfinite(losses).all():
+        raise ValueError("its coefficients give losses that are no numbers")
     if {"student_params", "student_tokens"} <= fitted.keys():
-        loss = float(law.loss(fitted["student_params"][0], fitted["student_tokens"][0]))
+        loss = float(alone.loss(fitted["student_params"][0], fitted["student_tokens"][0]))
         _number("the loss of the smallest fitted student", loss, 0.0, MOST_LOSS)
 
 

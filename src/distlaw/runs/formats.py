@@ -88,7 +88,14 @@ def read_jsonl(path: Path) -> Sheet:
     with path.open(encoding="utf-8-sig") as file:
         for line in file:
             if line.strip():
-                record = json.loads(line, object_pairs_hook=_unique_keys)
+                try:
+                    record = json.loads(line, object_pairs_hook=_unique_keys)
+                except RecursionError:
+                    raise ValueError(f"row {len(records) + 1} is nested too deep") from None
+                except ValueError as error:
+                    if "integer string conversion" in str(error):  # Python's limit of digits, in its own words
+                        raise ValueError(f"row {len(records) + 1} has a number of thousands of digits") from None
+                    raise
                 if not isinstance(record, dict):
                     raise ValueError(f"row {len(records) + 1} is not a JSON object")
                 records.append(record)

@@ -128,6 +128,8 @@ def _named(shown: str) -> Iterator[None]:
     except OSError as error:  # of the system; pyarrow's own failures are OSErrors without a number
         reason = f"cannot be read ({error.strerror})" if error.errno else f"is not a Parquet file ({one_line(error)})"
         raise ValueError(f"{shown}: {reason}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{shown}: is not UTF-8 text (byte {error.start + 1})") from None
     except (ValueError, ArithmeticError, RecursionError, csv.Error) as error:
         raise ValueError(f"{shown}: cannot be read as a table ({one_line(error)})") from None
     except MemoryError:
