@@ -408,7 +408,7 @@ def test_a_summary_says_what_a_token_takes(cache):
     ("change", "message"),
     [
         ({"kind": "top-p"}, "kind 'top-p' is unknown; choose dense, dense-16, top-k, sampled"),
-        ({"context": 0}, "context must be from 1 to 1000000000, got 0"),
+        ({"context": 0}, "context and vocabulary must be 1 or more, got 0 and 60"),
         ({"temperature": 0.0}, "temperature must be positive"),
         ({"kind": "sampled", "samples": 3}, "seed is None for targets of kind 'sampled'"),
         ({"seed": 0}, "seed is 0 for targets of kind 'dense'"),

@@ -26,7 +26,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from distlaw.runs import one_line, written_whole
+from distlaw.reading import json_object, one_line
+from distlaw.runs import written_whole
 from distlaw.train.head import Head
 from distlaw.train.target_records import CacheKey, decode, encode, raw_bytes
 from distlaw.train.targets import KnownTeacher, Offer, OnlineTeacher, TailTargets, TeacherTargets, uniforms
@@ -261,9 +262,7 @@ class _Manifest:
         except OSError as error:
             raise ValueError(f"'{one_line(path)}' is not a target cache: no manifest.json ({error.strerror})") from None
         try:
-            content = json.loads(data)
-            if not isinstance(content, dict):
-                raise ValueError(f"it must hold a JSON object, not {type(content).__name__}")
+            content = json_object(data)
             version, blocks, shard_blocks = (content.pop(name, None) for name in ("format", "blocks", "shard_blocks"))
             if version != _FORMAT:
                 raise ValueError(f"format {one_line(version, 40)}, this version reads {_FORMAT}")
@@ -272,7 +271,7 @@ class _Manifest:
                     raise ValueError(f"{name} must be a whole number from 1 to {_MOST}, got {one_line(value, 40)}")
             _require_types(content)
             manifest = cls(path, CacheKey(**content), blocks, shard_blocks, hashlib.sha256(data).digest())
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"manifest of target cache '{one_line(path)}' is damaged ({one_line(error)})") from None
         return manifest
 
