@@ -15,23 +15,45 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import least_squares
 
+from distlaw.apps.fit_run import run_fit
 from distlaw.fit import FORMS, FitSpec, fit_law
 from distlaw.fit.chart import make_chart
 from distlaw.fit.objective import Objective
-from distlaw.laws import published
+from distlaw.laws import SupervisedLaw, published
 from distlaw.runs import Runs, read_runs
 
 DELTA = 1e-3
 
 
-def chinchilla_table() -> Runs:
-    """240 runs on a spread of sizes and tokens, 1 % noise in the loss."""
+def chinchilla_table(count: int = 240) -> Runs:
+    """Runs on a spread of sizes and tokens, 1 % noise in the loss."""
     rng = np.random.default_rng(0)
-    N = 10 ** rng.uniform(7.7, 10.2, 240)
-    D = N * 10 ** rng.uniform(0.3, 2.3, 240)
+    N = 10 ** rng.uniform(7.7, 10.2, count)
+    D = N * 10 ** rng.uniform(0.3, 2.3, count)
     law = published("besiroglu2024").supervised
-    loss = law.loss(N, D) * np.exp(0.01 * rng.normal(size=240))
-    return Runs(student_params=N, student_tokens=D, student_loss=loss, teacher_loss=np.full(240, np.nan))
+    loss = law.loss(N, D) * np.exp(0.01 * rng.normal(size=count))
+    return Runs(student_params=N, student_tokens=D, student_loss=loss, teacher_loss=np.full(count, np.nan))
+
+
+def distilled_table(count: int) -> Runs:
+    """An eighth of the runs without a teacher, the others under one of seven, 0.3 % noise in the loss."""
+    rng = np.random.default_rng(0)
+    N = 10 ** rng.uniform(7.7, 10.2, count)
+    D = N * 10 ** rng.uniform(0.8, 2.3, count)
+    L_T = rng.choice([np.nan, 2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 2.7], count)
+    law = published("busbridge2025-peaked").law
+    assert not isinstance(law, SupervisedLaw)
+    distilled = law.student_loss(N, D, np.nan_to_num(L_T, nan=2.0))
+    loss = np.where(np.isnan(L_T), law.supervised.loss(N, D), distilled) * np.exp(0.003 * rng.normal(size=count))
+    return Runs(student_params=N, student_tokens=D, student_loss=loss, teacher_loss=L_T)
+
+
+def as_the_command(runs: Runs):  # noqa: ANN201
+    """What `distlaw fit TABLE` does, without options: choice, optimum, intervals, far runs, open directions."""
+    done = run_fit(runs, FitSpec(), resamples=None)
+    spec = done.result.spec
+    print(f"    {spec.form}, {spec.resamples} resamples, fixed {dict(spec.fixed)}, tied {dict(spec.tied)}")
+    return done, done.result.objective
 
 
 def timed(label: str, work):  # noqa: ANN001, ANN201
@@ -162,6 +184,10 @@ def main() -> None:
     timed("SciPy least_squares, 400 resamples (a tenth of ours)", lambda: scipy_resamples(400))
     chinchilla_package(runs, objective)
     simple_scaling_laws(runs)
+
+    print("distlaw fit TABLE, all chosen by the runs")
+    timed("2,800 runs without a teacher", lambda: as_the_command(chinchilla_table(2800)))
+    timed("2,800 runs, 2,450 of them distilled", lambda: as_the_command(distilled_table(2800)))
 
     named = os.environ.get("DISTLAW_PUBLISHED_RUNS")
     if named and Path(named).exists():

@@ -19,9 +19,9 @@ from distlaw.fit import (
     rolling_folds,
     score,
 )
-from distlaw.fit.bootstrap import cluster_of_each, interval, leave_out_weights, resample_weights
+from distlaw.fit.bootstrap import cluster_of_each, interval, leave_out_weights, resample_weights, usual_resamples
 from distlaw.fit.chart import make_chart
-from distlaw.fit.fit import latin_hypercube
+from distlaw.fit.fit import latin_hypercube, thinned
 from distlaw.fit.forms import joint_form
 from distlaw.fit.objective import Objective
 from distlaw.laws import EffectiveTokensLaw, PeakedTokensLaw, published
@@ -439,3 +439,23 @@ def test_a_supervised_law_of_other_data_is_doubted():
     other = replace(PRINTED.supervised, E=2.0)
     fit = fit_law(runs, FitSpec(form="exponential", resamples=0, starts=16), supervised=other)
     assert [w.kind for w in fit.warnings] == ["other-data"]
+
+
+def test_many_runs_are_thinned_out_for_the_search_and_all_fitted():
+    rng = np.random.default_rng(0)
+    N = 10 ** rng.uniform(7.7, 10, 1500)
+    D = N * 10 ** rng.uniform(0.5, 2.3, 1500)
+    loss = published("besiroglu2024").supervised.loss(N, D) * np.exp(0.01 * rng.normal(size=1500))
+    runs = Runs(student_params=N, student_tokens=D, student_loss=loss)
+    sample = thinned(runs)
+    assert len(sample) == 512
+    cost = runs.student_params * runs.student_tokens
+    assert {cost.min(), cost.max()} <= set(sample.student_params * sample.student_tokens)
+    fit = fit_law(runs, FitSpec(form="supervised", fixed={"gamma": 1.0}, resamples=0, starts=32))
+    assert (fit.status, fit.train.runs) == ("converged", 1500)
+    assert fit.coefficients["alpha"] == pytest.approx(0.3478, abs=0.02)
+    assert thinned(sample) is sample
+
+
+def test_many_runs_are_resampled_less_often():
+    assert [usual_resamples(count) for count in (10, 366, 1000, 2800, 100_000)] == [4096, 4096, 1500, 535, 512]

@@ -108,6 +108,7 @@ class Choice:
                     "held_out_error": one.error,
                     "fold_errors": one.errors,
                     "far_runs_left_out": one.far,
+                    "ruled_out": one.ruled_out or None,
                     "taken": one.taken,
                 }
                 for kind, rows in self.tried.items()
@@ -252,10 +253,14 @@ def _because(tried: Sequence[Tried]) -> str:
         return f"{head}, the fewest: the runs are too few to compare forms on runs kept out"
     others = ", ".join(
         f"{one.name} ({one.free}) {percent(one.error) if one.error == one.error else 'no fit'}"
+        + (f", but {one.ruled_out}" if one.ruled_out else "")
         for one in tried
         if one is not taken
     )
-    more, fewer = any(one.free > taken.free for one in tried), any(one.free < taken.free for one in tried)
+    more, fewer = (
+        any(one.free > taken.free and not one.ruled_out for one in tried),
+        any(one.free < taken.free for one in tried),
+    )
     verdicts = [*(["fewer are clearly worse"] if fewer else []), *(["more are not clearly better"] if more else [])]
     compared = f"; tried too: {others}: {', '.join(verdicts)}" if others else ""
     without = f" ({counted(taken.far, 'far run')} left out)" if taken.far else ""

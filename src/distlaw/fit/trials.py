@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from distlaw.fit.described import percent
 from distlaw.fit.fit import fit_law, thinned
 from distlaw.fit.forms import FORMS
 from distlaw.fit.holdout import forward_folds
-from distlaw.fit.result import NOT_CONVERGED, evaluate
+from distlaw.fit.result import AT_BOUND, NOT_CONVERGED, FitResult, evaluate
 from distlaw.fit.spec import FitSpec
 from distlaw.laws import SupervisedLaw
 from distlaw.runs import Runs, counted
@@ -29,6 +30,7 @@ FEWEST_FOLDS = 3
 """With fewer folds that two forms can be fitted on, no form is called better."""
 _LEVEL = 0.9
 _GAIN = 0.1  # share of the error; a smaller gain is not worth a coefficient
+_INCONSISTENT = 0.02  # relative; the law of an endless student would be that far from the supervised one
 _EXACT = 1e-5  # of relative error; a smaller gain is rounding
 _STARTS = 16
 _DRAWS = 2000
@@ -46,6 +48,7 @@ class Tried:
         errors: Mean relative error of the runs kept out of each fold, weighted by how far (in log compute) they lie
             beyond those fitted; NaN where it could not be fitted. Shape (folds,).
         far: Number of runs that were left out of the folds because they are far from the richest form.
+        ruled_out: Why it is not taken however well it predicts; empty where nothing rules it out.
         taken: Whether it is the one taken.
     """
 
@@ -55,6 +58,7 @@ class Tried:
     free: int
     errors: Array
     far: int = 0
+    ruled_out: str = ""
     taken: bool = False
 
     @property
@@ -145,15 +149,26 @@ def free_in(spec: FitSpec) -> int:
     return len(FORMS[spec.form].names) + len(both) - len(spec.fixed) - len(spec.tied)
 
 
-def _far(runs: Runs, specs: list[FitSpec], under: SupervisedLaw | None) -> NDArray[np.intp]:
-    """Positions of runs far from the richest law that they determine: these are no reason for a form."""
+def _richest(runs: Runs, specs: list[FitSpec], under: SupervisedLaw | None) -> FitResult | None:
+    """The fit to all runs of the richest law that has enough of them; None where there is none."""
     for spec in reversed(specs):
         quick = replace(spec, starts=_STARTS, resamples=0)
         try:
-            return fit_law(runs, quick, supervised=under, open_ends=False, far=True).far.rows
+            return fit_law(runs, quick, supervised=under, open_ends=False, far=True)
         except ValueError:
             continue
-    return np.empty(0, dtype=np.intp)
+    return None
+
+
+def _ruled_out(fit: FitResult) -> str:
+    """Why a distillation law that predicts well is not taken all the same: the runs do not determine it."""
+    if fit.form.kind == "supervised":
+        return ""
+    if fit.status == AT_BOUND:
+        return f"on a bound of the search ({', '.join(fit.at_bound)})"
+    if fit.consistency_error > _INCONSISTENT:
+        return f"violates infinite-data consistency by {percent(fit.consistency_error)}"
+    return ""
 
 
 def _law(runs: Runs, spec: FitSpec) -> SupervisedLaw | None:
@@ -171,7 +186,9 @@ def _try(
     progress: Progress | None,
     law_below: Callable[[float], SupervisedLaw] | None,
 ) -> list[Tried]:
-    far = _far(runs, specs, None if law_below is None else law_below(np.inf))
+    richest = _richest(runs, specs, None if law_below is None else law_below(np.inf))
+    far = np.empty(0, dtype=np.intp) if richest is None else richest.far.rows  # these are no reason for a form
+    ruled_out = {} if richest is None else {richest.spec.form: _ruled_out(richest)}
     runs = runs.select(np.setdiff1d(np.arange(len(runs)), far))
     folds = forward_folds(runs)
     errors = np.full((len(specs), len(folds)), np.nan)
@@ -182,7 +199,15 @@ def _try(
             if progress is not None:
                 progress(j * len(specs) + i + 1, len(specs) * len(folds))
     return [
-        Tried(form=spec.form, fixed=spec.fixed, tied=spec.tied, free=free_in(spec), errors=row, far=far.size)
+        Tried(
+            form=spec.form,
+            fixed=spec.fixed,
+            tied=spec.tied,
+            free=free_in(spec),
+            errors=row,
+            far=far.size,
+            ruled_out=ruled_out.get(spec.form, ""),
+        )
         for spec, row in zip(specs, errors, strict=True)
     ]
 
@@ -212,7 +237,7 @@ def _taken(tried: list[Tried]) -> list[Tried]:
     for i in range(best + 1, len(tried)):
         both = np.isfinite(tried[best].errors) & np.isfinite(tried[i].errors)
         before, after = tried[best].errors[both], tried[i].errors[both]
-        if before.size < FEWEST_FOLDS:
+        if before.size < FEWEST_FOLDS or tried[i].ruled_out:
             continue
         gain = before - after
         if gain.mean() > max(_GAIN * before.mean(), _EXACT) and _clearly_positive(gain):

@@ -15,7 +15,7 @@ from distlaw.apps.cli import main
 from distlaw.apps.web import fit_work
 from distlaw.apps.web.elements import sentence
 from distlaw.apps.web.fit_question import NONE, FitQuestion, mapped
-from distlaw.apps.web.fit_view import problems_shown
+from distlaw.apps.web.fit_view import fit_shown, problems_shown
 from distlaw.apps.web.fit_work import MOST_ROWS, check, fit, look
 from distlaw.apps.web.laws import law_of_text
 from distlaw.apps.web.uploads import received
@@ -201,6 +201,23 @@ def test_the_command_line_gives_the_same_fit(table, tmp_path, monkeypatch, capsy
     held = [one for one in found.charts["errors"].panels[0].series if one.kind == "hollow"]
     assert len(held[0].x) == found.content["holdout"]["runs"]
     assert not list(table.parent.glob("*.json"))  # nothing is left beside the upload
+
+
+def test_what_is_not_said_is_chosen_by_the_runs_as_the_command_does(table, tmp_path):
+    columns = look(table, "runs.csv", tell).columns
+    found = fit(table, "runs.csv", columns, FitQuestion(resamples="0"), tell)
+    choice = found.content["choice"]
+    assert (choice["kind"], choice["form"], choice["supervised_law"]) == ("distillation", "effective-tokens", "joint")
+    assert found.content["status"] == "converged"
+    assert found.content["consistency_error"] < 1e-6
+    shown = str(fit_shown(found))
+    assert found.content["answer"] in shown
+    assert choice["form_because"] in shown
+    assert shlex.split(FitQuestion().command("runs.csv"))[:3] == ["distlaw", "fit", "runs.csv"]
+    assert not {"--kind", "--form", "--supervised-law"} & set(shlex.split(FitQuestion().command("runs.csv")))
+    alone = write(tmp_path, "\n".join(row for row in table.read_text().splitlines() if row.endswith((",", "loss"))))
+    content = fit(alone, "t.csv", look(alone, "t.csv", tell).columns, FitQuestion(resamples="0"), tell).content
+    assert (content["form"], content["choice"]["kind"]) == ("supervised", "supervised")
 
 
 @pytest.mark.parametrize("rests", ["joint", "first"])
