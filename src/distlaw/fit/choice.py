@@ -257,10 +257,8 @@ def _because(tried: Sequence[Tried]) -> str:
         for one in tried
         if one is not taken
     )
-    more, fewer = (
-        any(one.free > taken.free and not one.ruled_out for one in tried),
-        any(one.free < taken.free for one in tried),
-    )
+    more = any(one.free > taken.free and not one.ruled_out for one in tried)
+    fewer = any(one.free < taken.free for one in tried)
     verdicts = [*(["fewer are clearly worse"] if fewer else []), *(["more are not clearly better"] if more else [])]
     compared = f"; tried too: {others}: {', '.join(verdicts)}" if others else ""
     without = f" ({counted(taken.far, 'far run')} left out)" if taken.far else ""
