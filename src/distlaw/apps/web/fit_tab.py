@@ -249,7 +249,7 @@ def check(site: Site, *values: Any) -> tuple[Any, Any, bool]:  # noqa: ANN401
     question = FitQuestion(table=key or "", **given, **{f"column_{name}": text for name, text in (said or {}).items()})
     asked = {"query": question.to_query(), "ok": False}
     try:
-        _ = question.spec
+        _ = question.spec, fit_work.units_said(question.units)
         if not key:
             return asked, None, True
         _, upload = _table_of(site, question)

@@ -98,6 +98,15 @@ def look(path: Path, name: str, tell: Tell) -> Looked:
     return Looked(columns=tuple(columns), rows=table.rows, preview=tuple(zip(*shown, strict=True)))
 
 
+def units_said(text: str) -> dict[str, str]:
+    """What the user said of units, by column.
+
+    Raises:
+        ValueError: The text cannot be read, or there is no such column.
+    """
+    return columns_said(said_of_columns([text], "Units", "tokens=B, loss=bits") if text.strip() else {})
+
+
 def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], units: str = "") -> Runs:
     """Read runs from a table whose columns the user has named.
 
@@ -117,7 +126,7 @@ def read(path: Path, name: str, columns: tuple[str, ...], said: dict[str, str], 
         raise ValueError(f"choose the column of {', '.join(missing)}")
     with _named(path, name):
         _require_small(path)
-        given = columns_said(said_of_columns([units], "Units", "tokens=B, loss=bits") if units.strip() else {})
+        given = units_said(units)
         runs = read_runs(path, {column.name: found.get(column.name, NONE) for column in RUN_COLUMNS}, given)
         _require_rows(path, len(runs))
         return in_counts(runs, given)
