@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distlaw.runs import RUN_COLUMNS, Column, read_runs, read_table
+from distlaw.spreadsheet import inert, original
 
 FUZZ = settings(derandomize=True, deadline=None, max_examples=150)
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
@@ -406,3 +409,124 @@ def test_parquet_columns_of_any_type(dtype, values):
     buffer = io.BytesIO()
     frame.to_parquet(buffer)
     read_or_refuse("t.parquet", buffer.getvalue())
+
+
+# --- Numbers with commas, delimiters, columns that are said ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "loss"),
+    [
+        ("N;D;L\n60000000;480000000;3,876\n60000000;480000000;3,5\n", 3.876),
+        ("N;D;L\n6e7;4.8e8;3.876\n", 3.876),
+        ("N\tD\tL\n6e7\t4.8e8\t3.876\n", 3.876),
+        ("N;D;L\n60.000M;480.000M;3.876\n", 3.876),
+        ("sep=;\nN;D;L\n60.000.000;480.000.000;3,876\n", 3.876),
+        ('N,D,L\n6e7,"480,000,000","3,87"\n', 3.87),
+        ('N,D,L\n6e7,4.8e8,"3,876"\n6e7,4.8e8,"3,5"\n', 3.876),
+        ('N,D,L\n6e7,4.8e8,"0,876"\n', 0.876),
+        ('N,D,L\n6e7,"480,000,000","3.876"\n', 3.876),
+    ],
+)
+def test_decimal_commas_and_delimiters(tmp_path, text, loss):
+    runs = read_runs(written(tmp_path / "t.csv", text))
+    assert (runs.student_params[0], runs.student_tokens[0], runs.student_loss[0]) == (6e7, 4.8e8, loss)
+    assert ("student_loss has decimal commas" in " ".join(runs.warnings())) == (f"{loss}".replace(".", ",") in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('N,D,L\n6e7,4.8e8,"3,876"\n', "row 1, column student_loss: '3,876' may be 3.876 or 3876: "),
+        ('N,D,L\n6e7,"480,000","3.8"\n', "row 1, column student_tokens: '480,000' may be 480.000 or 480000: "),
+        ("N\tD\tL\n6e7\t4.8e8\t3,876\n", "row 1, column student_loss: '3,876' may be "),
+        ('N,D,L\n6e7,"4,5e8",3\n6e7,"480,000,000",3\n', "column student_tokens has commas before decimals and between"),
+        ("N;D;L\n60.000;4,8e8;3,876\n", "row 1, column student_params: '60.000' may be 60.000 or 60000"),
+    ],
+)
+def test_a_number_that_may_be_two_is_refused(tmp_path, text, message):
+    assert refusal(written(tmp_path / "t.csv", text)).startswith(message)
+
+
+@FUZZ
+@given(st.floats(0.001, 20).map(lambda loss: round(loss, 3)), st.sampled_from([",", ";", "\t"]))
+def test_no_decimal_comma_is_ever_read_as_thousands(loss, delimiter):
+    cell = f'"{loss}"'.replace(".", ",")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.csv"
+        path.write_text(delimiter.join("NDL") + "\n" + delimiter.join(["6e7", "4e8", cell]) + "\n")
+        try:
+            assert read_runs(path).student_loss[0] == loss
+        except ValueError as error:
+            assert "may be" in str(error)  # noqa: PT017
+
+
+def test_columns_can_be_said(tmp_path):
+    path = written(tmp_path / "t.csv", "size,N,train_loss,val_loss,D\n1B,2B,2.4,2.5,20B\n")
+    runs = read_runs(path, {"params": "size", "LOSS": "val_loss"})
+    assert (runs.student_params[0], runs.student_loss[0]) == (1e9, 2.5)
+    for said, message in (
+        ({"loss": "nope"}, "column 'nope' for student_loss is not in this table; it has size, N"),
+        ({"lost": "val_loss"}, "'lost' is no column of a table of runs; they are student_params"),
+        ({"loss": "val_loss", "L": "train_loss"}, "student_loss is said to be 'val_loss' and 'train_loss'"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            read_runs(path, said)
+
+
+def test_parameters_beside_those_without_embeddings_are_asked_about(tmp_path):
+    for other in ("N_non_embedding", "params_non-emb", "Non Embedding Params"):
+        path = written(tmp_path / "t.csv", f"N,{other},D,L\n1B,0.8B,20B,2.5\n")
+        message = refusal(path)
+        assert message.startswith(
+            f"columns 'N' and '{other}' may both be student_params, parameters without embeddings"
+        )
+        assert "--columns student_params=NAME" in message
+        assert read_runs(path, {"N": other}).student_params[0] == 8e8
+    assert read_runs(written(path, "params_non_emb,D,L\n1B,20B,2.5\n")).student_params[0] == 1e9
+
+
+def test_tokens_are_taken_from_compute_where_they_are_missing(tmp_path):
+    runs = read_runs(written(tmp_path / "t.csv", "N,D,C,L\n1B,,6e19,3\n1B,20B,1.2e20,2.9\n"))
+    assert runs.student_tokens.tolist() == [1e10, 2e10]
+    assert "tokens are missing in 1 of 2 runs" in runs.warnings()[0]
+    taught = written(tmp_path / "t.csv", "N,C,L,L_T\n1B,6e19,3,2\n")
+    assert refusal(taught).startswith("row 1, column student_tokens: the cell is empty")
+
+
+@FUZZ
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["=1+1", "'=1", "-x", "\t=", "@a"])
+)
+def test_a_text_in_csv_is_no_formula_and_comes_back(text):
+    cell = inert(text)
+    assert original(cell) == text
+    assert cell[:1] not in ("=", "@", "\t", "\r")
+    if cell[:1] in ("+", "-"):
+        float(cell)
+
+
+# --- Files that hold more than they seem to --------------------------------------------------------------------------
+
+
+def test_a_parquet_file_is_refused_before_it_unpacks_to_much(tmp_path):
+    many = pa.table({name: pa.array(np.full(2_100_000, 1e9)) for name in ("N", "D", "L")})
+    pq.write_table(many, tmp_path / "rows.parquet")
+    assert "2,100,000 rows; at most 2,000,000 are read" in refusal(tmp_path / "rows.parquet")
+    wide = pa.table({"N": ["1" * 4000] * 60_000, "D": ["1"] * 60_000, "L": ["1"] * 60_000})
+    pq.write_table(wide, tmp_path / "wide.parquet", compression="zstd", use_dictionary=False)
+    assert "unpack to more than 200 MB" in refusal(tmp_path / "wide.parquet")
+    one = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int32)), pa.array(["x" * 1_000_000]))
+    text = pa.table({"N": [1e9] * 1000, "D": [1e10] * 1000, "L": [2.5] * 1000, "group": one})
+    pq.write_table(text, tmp_path / "text.parquet", compression="zstd")
+    assert "a text of 1,000,000 characters is no number and no label" in refusal(tmp_path / "text.parquet")
+
+
+def test_columns_that_nobody_asked_for_are_not_unpacked(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"N": [1e9], "D": [2e10], "L": [2.5], "nested": [[{"a": [1, 2]}]]}), path)
+    assert read_runs(path).student_params[0] == 1e9
+    pq.write_table(pa.table({"N": [[1e9]], "D": [2e10], "L": [2.5]}), path)
+    assert "column 'N' holds list<" in refusal(path)
+    rows = "".join(json.dumps({"N": 1e9, "D": 2e10, "L": 2.5, f"c{i}": 1}) + "\n" for i in range(20_000))
+    assert len(read_runs(written(tmp_path / "t.jsonl", rows))) == 20_000

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import strategies as st
 from distlaw.laws import published
 from distlaw.runs import Runs, in_counts, read_runs
 
-LAWS = [published("hoffmann2022").law, published("besiroglu2024").law, published("busbridge2025").law.supervised]
+LAWS = [published(name).supervised for name in ("hoffmann2022", "besiroglu2024", "busbridge2025")]
 FLOPS = {"FLOPs": 1.0, "GFLOPs": 1e9, "TFLOPs": 1e12, "PFLOPs": 1e15, "EFLOPs": 1e18, "PFLOP/s-days": 8.64e19}
 
 
-def grid(law=LAWS[2], **columns):
+def grid(law=LAWS[2], **columns: Any):
     """Twelve runs of models of 60M to 2B parameters, in counts and nats."""
     N, ratio = (part.ravel() for part in np.meshgrid([6e7, 2.5e8, 5e8, 2e9], [8.0, 20.0, 200.0]))
     return Runs(student_params=N, student_tokens=N * ratio, student_loss=law.loss(N, N * ratio), **columns)
@@ -21,7 +22,7 @@ def grid(law=LAWS[2], **columns):
 
 def scaled(runs, **factors):
     """The same runs with columns divided, as they would be written in other units."""
-    columns = {name: getattr(runs, name) / factor for name, factor in factors.items()}
+    columns: dict[str, Any] = {name: getattr(runs, name) / factor for name, factor in factors.items()}
     return Runs(**(runs.columns() | columns))
 
 

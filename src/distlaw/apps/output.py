@@ -21,6 +21,8 @@ _NARROWEST = 20
 
 def plain(value: Any) -> Any:  # noqa: ANN401
     """Turn results into what JSON can hold; a number that is not finite becomes null."""
+    if type(value) in (str, int, bool, type(None)):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):

@@ -10,6 +10,9 @@ from distlaw.laws import PublishedLaw
 from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
 from distlaw.runs import Accuracy, GroupAccuracy, counted, format_quantity
 
+MOST_GROUPS = 100
+"""Most groups of runs that a table shows."""
+
 if TYPE_CHECKING:
     from distlaw.train.coordinate_check import CoordinateCheck
 
@@ -149,7 +152,12 @@ def law_table(law: PublishedLaw) -> Table:
 
 
 def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: str) -> Table:
-    """Errors of a law on runs, by student size and tokens, and in all."""
+    """Errors of a law on runs, by student size and tokens, and in all; of many groups those with the largest errors."""
+    shown, left_out = groups, ""
+    if len(groups) > MOST_GROUPS:
+        worst = sorted(groups, key=lambda group: -group.accuracy.mean_abs_rel_error)[:MOST_GROUPS]
+        shown = sorted(worst, key=lambda group: (group.student_params, group.student_tokens))
+        left_out = f"; the {MOST_GROUPS} of {len(groups):,} sizes and tokens with the largest mean errors"
     table = new_table(
         f"{law} against {counted(overall.runs, 'run')}",
         "student",
@@ -158,7 +166,7 @@ def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: s
         Column("mean |error|", ALWAYS),
         "max |error|",
         "bias",
-        caption="error = predicted / measured - 1; a negative bias is too hopeful",
+        caption="error = predicted / measured - 1; a negative bias is too hopeful" + left_out,
     )
 
     def errors(a: Accuracy) -> tuple[str, ...]:
@@ -169,7 +177,7 @@ def accuracy_table(overall: Accuracy, groups: Sequence[GroupAccuracy], *, law: s
             _percent(a.bias),
         )
 
-    for group in groups:
+    for group in shown:
         table.add_row(
             format_quantity(group.student_params),
             format_quantity(group.student_tokens),

@@ -66,14 +66,25 @@ def accuracy(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> A
 
 def accuracy_by_student(predicted: NDArray[np.float64], runs: Runs) -> list[GroupAccuracy]:
     """Accuracy for each pair of student size and tokens, in that order."""
-    pairs = np.stack([runs.student_params, runs.student_tokens], axis=1)
-    groups, member = np.unique(pairs, axis=0, return_inverse=True)
-    member = member.reshape(-1)
+    member = runs.student_of_each()
+    first = np.unique(member, return_index=True)[1]
+    error = predicted / runs.student_loss - 1
+    count = np.bincount(member)
+    largest = np.zeros(count.size)
+    np.maximum.at(largest, member, np.abs(error))
+    columns = (
+        runs.student_params[first],
+        runs.student_tokens[first],
+        count,
+        np.bincount(member, np.abs(error)) / count,
+        largest,
+        np.bincount(member, error) / count,
+    )
     return [
         GroupAccuracy(
-            student_params=float(params),
-            student_tokens=float(tokens),
-            accuracy=accuracy(predicted[member == i], runs.student_loss[member == i]),
+            student_params=params,
+            student_tokens=tokens,
+            accuracy=Accuracy(runs=number, mean_abs_rel_error=mean, max_abs_rel_error=most, bias=bias),
         )
-        for i, (params, tokens) in enumerate(groups)
+        for params, tokens, number, mean, most, bias in zip(*(column.tolist() for column in columns), strict=True)
     ]

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_csv(path: Path) -> Sheet:
 
 def _delimiter(header: str) -> str:
     """What separates most names of a header; a comma where nothing does."""
-    return max(_DELIMITERS, key=lambda one: len(next(csv.reader([header], delimiter=one, skipinitialspace=True), [])))
+    return max(_DELIMITERS, key=re.sub('"[^"]*"', "", header).count)
 
 
 def read_jsonl(path: Path) -> Sheet:

@@ -269,9 +269,13 @@ def _numbers(values: ArrayLike | None, length: int) -> NDArray[np.float64]:
 def _labels(values: Iterable[object] | None, length: int) -> NDArray[np.object_]:
     given = [None] * length if values is None else list(values)
     labels = np.full(len(given), None, dtype=object)
+    known: dict[str, str | None] = {}
     for i, value in enumerate(given):
-        known = value is not None and not (isinstance(value, float) and math.isnan(value))
-        labels[i] = (_parse_label(str(value)) or None) if known else None
+        if value is not None and not (isinstance(value, float) and math.isnan(value)):
+            text = str(value)
+            if text not in known:
+                known[text] = _parse_label(text) or None
+            labels[i] = known[text]
     return labels
 
 

@@ -21,6 +21,7 @@ from distlaw.runs.quantity import LEAST, MOST, parse_quantity
 from distlaw.spreadsheet import inert
 
 _SHOWN_PROBLEMS = 5
+_MOST_TEXT, _MOST_DIGITS = 10_000, 64
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ def _commas(
         if {"decimal", "thousands"} <= set(kind):
             both = " and ".join(f"'{one_line(kind[name], 40)}'" for name in ("decimal", "thousands"))
             problems.append(f"column {column.name} has commas before decimals and between thousands: {both}")
-    usual: Comma = "decimal" if sheet.delimiter == ";" or any("decimal" in kind for kind in kinds) else "either"
+    semicolons = sheet.delimiter == ";" and any(kinds)
+    usual: Comma = "decimal" if semicolons or any("decimal" in kind for kind in kinds) else "either"
     found: list[Comma] = ["thousands" if "thousands" in kind else usual for kind in kinds]
     notes = []
     for column, kind, comma in zip(columns, kinds, found, strict=True):
@@ -165,8 +167,8 @@ def _kinds_of_commas(cells: Cells) -> dict[Comma, str]:
     """For each kind of comma in a column the first number that has it."""
     found: dict[Comma, str] = {}
     if not isinstance(cells, np.ndarray):
-        for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str) and "," in cell):
-            if (kind := comma_of(cell.strip())) is not None:
+        for cell in dict.fromkeys(cell for cell in cells if isinstance(cell, str) and len(cell) <= _MOST_DIGITS):
+            if "," in cell and (kind := comma_of(cell.strip())) is not None:
                 found.setdefault(kind, cell.strip())
     return found
 
@@ -175,7 +177,7 @@ def _values(
     cells: Cells, column: Column, comma: Comma, required: bool, problems: list[str]
 ) -> list[Any] | NDArray[np.float64]:
     """Cells as values: sizes at once where all are plain numbers, else each by its own, those that are alike once."""
-    if column.read is parse_quantity and (numbers := _plain_numbers(cells)) is not None:
+    if column.read is parse_quantity and comma != "decimal" and (numbers := _plain_numbers(cells)) is not None:
         if required:
             empty = np.flatnonzero(np.isnan(numbers))
             problems += [f"row {i + 1}, column {column.name}: the cell is empty" for i in empty]
@@ -190,6 +192,8 @@ def _values(
             continue
         if text not in known:
             try:
+                if len(text) > _MOST_TEXT:
+                    raise ValueError(f"a text of {len(text):,} characters is no number and no label")
                 known[text] = column.read(text if column.words else with_point(text, comma))
             except ValueError as error:
                 known[text] = one_line(error)
@@ -214,6 +218,8 @@ def _plain_numbers(cells: Cells) -> NDArray[np.float64] | None:
     kinds = {cells.dtype.type} if isinstance(cells, np.ndarray) else set(map(type, cells))
     try:
         if kinds <= {str, type(None)}:
+            if max(len(cell or "") for cell in cells) > _MOST_DIGITS:
+                return None
             texts = [(cell or "").strip() for cell in cells]
             joined = "".join(f"\0{text}" for text in texts)
             # What float() reads as a number and `parse_quantity` does not: nan, infinity, signs, other alphabets.

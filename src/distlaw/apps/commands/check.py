@@ -26,8 +26,7 @@ def check(table: Path, *, law: str = DEFAULT_LAW, rows: TableOptions = TableOpti
     groups = accuracy_by_student(predicted, runs)
     if json:
         shown = [
-            {"student_params": g.student_params, "student_tokens": g.student_tokens, **asdict(g.accuracy)}
-            for g in groups
+            {"student_params": g.student_params, "student_tokens": g.student_tokens, **vars(g.accuracy)} for g in groups
         ]
         about = {"law": law, "table": str(table), **asdict(overall)}
         print_json({**about, "groups": shown, "warnings": [asdict(caution) for caution in runs.cautions()]})
