@@ -104,7 +104,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
             f"tokenizer '{shown}' cannot be read ({error.strerror});"
             " give a tokenizer.json, a folder that holds one, or leave it empty to train one"
         ) from None
-    except Exception as error:  # tokenizers raises bare Exceptions
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # tokenizers raises bare Exceptions, and a panic of its Rust is not even one
         raise ValueError(f"tokenizer '{shown}' is not a tokenizer.json ({one_line(error)})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
