@@ -41,6 +41,10 @@ REPORT = """# A study
 
 See [its runs](runs.csv). <img src="x" onerror="document.title = 'run'">
 
+## Which form predicts best?
+
+Equation 8.
+
 | form | error |
 |---|---:|
 | eq. 8 | 1 % |

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_plan_and_its_link(visit):
     page = visit.open("/")
-    visit.answer("a student of 1B parameters ends 0.0108 nats better")
+    visit.answer("a student of 1B parameters ends at")
     page.wait_for_selector("#plan-loss .trace")
     page.wait_for_selector("#plan-crossover .trace")
     page.fill("#plan-student", "3B")
@@ -49,10 +49,10 @@ def test_a_plan_and_its_link(visit):
 def test_a_unit_takes_the_budget_along_and_reasons_come_when_they_are_looked_at(visit):
     visit.page.set_viewport_size({"width": 1280, "height": 700})
     page = visit.open("/plan")
-    visit.answer("0.0108 nats better")
+    visit.answer("ends at about 2.22")
     page.select_option("#plan-unit", "gpu-hours")
     page.wait_for_function("() => document.querySelector('#plan-budget').value === '702'")
-    visit.answer("0.0108 nats better")
+    visit.answer("ends at about 2.22")
     page.wait_for_selector("#plan-reasons >> text=Worked out when it is looked at")
     assert page.locator("#plan-sizes .trace").count() == 0  # nor is a chart drawn before
     page.locator("#plan-reasons-part").scroll_into_view_if_needed()
@@ -85,7 +85,7 @@ def test_a_bad_link_is_a_clear_message(visit):
         page = visit.open(path)
         page.wait_for_function("says => document.querySelector('main').textContent.includes(says)", arg=says)
     page.click("#nav-plan")
-    visit.answer("nats better")
+    visit.answer("a student of 1B parameters ends")
 
 
 def test_a_law_is_looked_at(visit):
@@ -321,7 +321,7 @@ def proxied(address):
 def test_behind_a_proxy(visit, proxied, table):
     visit = visit.another(proxied)
     page = visit.open("/")
-    visit.answer("nats better")
+    visit.answer("a student of 1B parameters ends")
     page.fill("#plan-student", "3B")
     visit.answer("3B")
     page.wait_for_function("() => location.search.includes('student=3B')")
@@ -346,7 +346,7 @@ def test_behind_a_proxy(visit, proxied, table):
 
 def test_by_keyboard(visit):
     page = visit.open("/plan")
-    visit.answer("nats better")
+    visit.answer("a student of 1B parameters ends")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -376,7 +376,7 @@ def test_light_and_dark_are_kept(visit):
 
 def test_a_law_file_that_is_dropped_is_used(visit, laws):
     page = visit.open("/plan")
-    visit.answer("nats better")
+    visit.answer("a student of 1B parameters ends")
     page.click("text=Own law file")
     visit.upload("#plan-upload", "notes.json", base64.b64encode(b"x"))
     page.wait_for_selector("#plan-upload-said >> text=is not JSON")

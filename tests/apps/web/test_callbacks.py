@@ -314,7 +314,7 @@ def test_a_fit_is_cancelled(browser, table):
 def test_a_value_that_is_nothing_is_said(browser, tab, output):
     question = next(one.question for one in TABS if one.name == tab)
     for name in question.names():
-        if name in question.CHOICES or name in ("teacher", "table", "holdout") or name.startswith("column_"):
+        if name in question.CHOICES or name in ("teacher", "table", "holdout", "units") or name.startswith("column_"):
             continue  # of these a table is asked, or the link itself says so
         values = inputs(tab, question(**{name: "parsecs"})) | {"fit-table.data": ""}
         assert "'parsecs'" in str(browser.ask(output, values)[output])
