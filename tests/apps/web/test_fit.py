@@ -42,9 +42,9 @@ def test_a_look_names_columns_and_shows_the_first_rows(table):
 
 def hostile_tables():
     yield "no table", b"", "t.csv", "no rows"
-    yield "binary", bytes(range(256)) * 50, "t.csv", "cannot be read"
-    yield "a zip called csv", None, "zip.csv", "cannot be read|cells|no rows"
-    yield "a gzip called csv", gzip.compress(b"0" * 1_000_000), "t.csv", "cannot be read"
+    yield "binary", bytes(range(256)) * 50, "t.csv", "is not UTF-8 text"
+    yield "a zip called csv", None, "zip.csv", "is not UTF-8 text|cells|no rows"
+    yield "a gzip called csv", gzip.compress(b"0" * 1_000_000), "t.csv", "is not UTF-8 text"
     yield "a csv called parquet", HEADER + "1,1,1\n", "t.parquet", "is not a Parquet file"
     yield "too many rows", HEADER + "1e9,1e9,3\n" * (MOST_ROWS + 1), "t.csv", r"20,001 rows; at most 20,000"
     yield (
