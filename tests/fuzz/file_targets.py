@@ -9,6 +9,8 @@ from typing import Any
 from tests.fuzz import hostile, mutate, samples
 from tests.fuzz.harness import Case, Target, command
 
+from distlaw.reading import one_line
+
 STUDENT = ["--student-params", "1B"]
 POINT = [*STUDENT, "--student-tokens", "20B"]
 
@@ -35,7 +37,7 @@ class LawFiles(Target):
                 ["laws", str(law), "--json"],
             )
         )
-        return command(words, "law.json", law.stem[:30])
+        return command(words, "law.json", one_line(law.stem, 1000)[:30])
 
 
 class RunTables(Target):
@@ -52,7 +54,7 @@ class RunTables(Target):
                 ["fit", str(file), "--kind", "supervised", "--bootstrap", "0", "--starts", "4", "--fix", "gamma=1"],
             )
         )
-        return command(words, "table", "runs", file.stem[:30])
+        return command(words, "table", "runs", one_line(file.stem, 1000)[:30])
 
     def _table(self, rng: Random, folder: Path, rows: list[dict[str, Any]]) -> Path:
         suffix = rng.choice((".csv", ".csv", ".jsonl", ".parquet"))
@@ -67,7 +69,7 @@ class TeacherTables(RunTables):
     def case(self, rng: Random, folder: Path) -> Case:
         file = self._table(rng, folder, samples.teachers())
         words = ["teachers", str(file), *STUDENT, "--compute", "3e20", "--bytes-per-token", "4"]
-        return command([*words, *rng.choice(([], ["--json"]))], "table", "teacher '", file.stem[:30])
+        return command([*words, *rng.choice(([], ["--json"]))], "table", "teacher '", one_line(file.stem, 1000)[:30])
 
 
 def _changed_table(rng: Random, rows: list[dict[str, Any]], suffix: str) -> bytes:
@@ -125,7 +127,7 @@ class ModelConfigs(Target):
                 ["predict", "--student-params", str(file), "--student-tokens", "20B"],
             )
         )
-        return command(words, "config", file.stem[:30])
+        return command(words, "config", one_line(file.stem, 1000)[:30])
 
 
 class RunConfigs(Target):
@@ -139,7 +141,7 @@ class RunConfigs(Target):
         file = mutate.place(rng, folder / "run.toml", mutate.document(rng, content, hostile.toml_text))
         changes = [word for _ in range(rng.choice((0, 0, 1, 2))) for word in ("--set", _change(rng, content))]
         words = ["distill" if distill else "train", str(file), "--out", str(folder / "out"), *changes]
-        case = command(words, "run", file.stem[:30], "--set")
+        case = command(words, "run", one_line(file.stem, 1000)[:30], "--set")
         return Case(call=lambda: self._call(case), shown=case.shown, names=case.names)
 
     def _call(self, case: Case) -> int:
@@ -193,7 +195,9 @@ class StudyFiles(Target):
         content = {**samples.STUDY, **({"adaptive": samples.ADAPTIVE} if rng.random() < 0.3 else {})}
         file = mutate.place(rng, folder / "study.toml", mutate.document(rng, content, hostile.toml_text))
         return command(
-            ["study", "plan", str(file), "--workers", "2", *rng.choice(([], ["--json"]))], "study.toml", file.stem[:30]
+            ["study", "plan", str(file), "--workers", "2", *rng.choice(([], ["--json"]))],
+            "study.toml",
+            one_line(file.stem, 1000)[:30],
         )
 
 

@@ -14,11 +14,11 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from distlaw.reading import json_object, one_line
+from distlaw.reading import json_object, made, one_line
 from distlaw.runs import written_whole
 from distlaw.train.head import Head
 from distlaw.train.target_records import CacheKey, decode, encode, raw_bytes
@@ -43,7 +43,6 @@ _CODEC = pa.Codec("zstd", compression_level=3)
 _SHARD_BYTES = 2**26  # before compression: what a killed capture may lose
 _LOGITS = 2**22  # at once, while capturing
 _MOST = 2**53  # of any number in a manifest
-_WHOLE_NUMBERS, _OR_NONE = ("context", "vocabulary"), ("top_k", "samples", "seed")
 
 
 class BlockSource(Protocol):
@@ -269,9 +268,12 @@ class _Manifest:
             for name, value in (("blocks", blocks), ("shard_blocks", shard_blocks)):
                 if type(value) is not int or not 1 <= value <= _MOST:
                     raise ValueError(f"{name} must be a whole number from 1 to {_MOST}, got {one_line(value, 40)}")
-            _require_types(content)
-            manifest = cls(path, CacheKey(**content), blocks, shard_blocks, hashlib.sha256(data).digest())
-        except (ValueError, TypeError) as error:
+            key = made(CacheKey, content)
+            for name, value in vars(key).items():
+                if not isinstance(value, str) and value is not None and value > _MOST:
+                    raise ValueError(f"{name} must be at most {_MOST}, got {one_line(value, 40)}")
+            manifest = cls(path, key, blocks, shard_blocks, hashlib.sha256(data).digest())
+        except ValueError as error:
             raise ValueError(f"manifest of target cache '{one_line(path)}' is damaged ({one_line(error)})") from None
         return manifest
 
@@ -307,20 +309,6 @@ class _Manifest:
             raise ValueError(
                 f"target cache '{self.name}' is for something else: {'; '.join(differ)}; capture into another folder"
             )
-
-
-def _require_types(key: Mapping[str, Any]) -> None:
-    """Check that what a manifest says of its targets is of the type that it must be."""
-    for name, value in key.items():
-        if name in _WHOLE_NUMBERS or (name in _OR_NONE and value is not None):
-            fits, right = type(value) is int and 0 <= value <= _MOST, f"a whole number from 0 to {_MOST}"
-        elif name == "temperature":
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST
-            right = "a positive number"
-        else:
-            fits, right = name in _OR_NONE or isinstance(value, str), "text"
-        if not fits:
-            raise ValueError(f"{one_line(name, 40)} must be {right}, got {one_line(repr(value), 40)}")
 
 
 class _Shard:
