@@ -150,6 +150,10 @@ class Chart:
     columns: int = 3
     command: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.panels or self.columns < 1:
+            raise ValueError(f"chart '{self.name}' must have panels, and columns of 1 or more, got {self.columns}")
+
     def rows(self) -> Iterator[dict[str, str | float]]:
         """Every point as a row of a table: panel, series, x, y, low, high; of a field, its z as well."""
         for panel in self.panels:

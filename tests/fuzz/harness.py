@@ -113,7 +113,7 @@ def outcome(case: Case, cpu_seconds: float = CPU_SECONDS) -> tuple[int | None, F
 
 
 def _fault_of(case: Case, status: int, text: str) -> Fault | None:
-    lines = [line for line in text.splitlines() if not line.startswith("warning: ")]
+    lines = [line for line in text.splitlines() if not line.startswith(("warning: ", "note: "))]
     if status not in (0, 1, 2):
         return Fault("traceback", f"exit {status}", text[:300])
     if status != 2:

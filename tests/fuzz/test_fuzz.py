@@ -4,7 +4,7 @@ import pytest
 from tests.fuzz.harness import Case, attempt
 from tests.fuzz.run import TARGETS, fuzz
 
-CASES = 50
+CASES = 20
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -49,6 +49,8 @@ def record_of(text: str | bytes, name: str) -> dict[str, Any]:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             raise ValueError(f"its {key} must be a number from {low:g} to {high:g}, got {one_line(value, 40)}")
+    if (seed := record.get("seed")) is not None and int(seed) != seed:
+        raise ValueError(f"its seed must be a whole number, got {one_line(seed, 40)}")
     return record
 
 
