@@ -267,11 +267,11 @@ def picture(server: Server, browser: Any, folder: Path, table: Path, study: str)
         page.screenshot(path=folder / f"page-{name}.png")
         page.close()
 
-    shoot("plan", "/plan", "#plan-sizes .trace", height=1900)
+    shoot("plan", "/plan", "#plan-sizes .trace", height=2500)
     shoot("phone", "/plan", "#plan-table table", width=390, height=1500, theme="dark")
     shoot("law", "/law", "#law-sizes .trace")
     shoot("fit", "/fit?form=peaked-tokens&holdout=student_loss+%3C%3D+2.5&resamples=200", "#fit-extrapolation .trace")
-    shoot("study", f"/study?study={study}", "#study-losses .trace", height=1300)
+    shoot("study", f"/study?study={study}", "#study-losses .trace", height=1900)
     for path in folder.glob("page-*.png"):  # a quarter of the size, and no difference to see
         Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
