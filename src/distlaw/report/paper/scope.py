@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distlaw.costs import PAPER_FAMILY, CostModel
+from distlaw.costs import FEWEST_PARAMS, PAPER_FAMILY, CostModel
 from distlaw.evidence import CannotSay
 from distlaw.evidence.prices import read_prices
 from distlaw.laws import PublishedLaw
@@ -73,7 +73,8 @@ class Scope:
     def bounds(self) -> Bounds:
         """The paper's bounds; their lower ends lie lower for models that are smaller."""
         least = 1e6 * min(self.ratio, 1.0)
-        return Bounds(student_tokens=(least, 1e17), teacher_params=(least, 1e17), teacher_tokens=(least, 1e17))
+        smallest = max(least, float(FEWEST_PARAMS))
+        return Bounds(student_tokens=(least, 1e17), teacher_params=(smallest, 1e17), teacher_tokens=(least, 1e17))
 
     @property
     def many_students(self) -> Array:
