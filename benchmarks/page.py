@@ -203,7 +203,7 @@ def browse(server: Server, browser: Any) -> None:  # noqa: ANN401
     home = f"http://127.0.0.1:{server.port}/"
     opened: dict[str, list[float]] = defaultdict(list)
     for _ in range(4):
-        page = browser.new_page(viewport={"width": 1360, "height": 1000})
+        page = browser.new_page(viewport={"width": 1360, "height": 1400})
         page.add_init_script(_WATCH)
         page.goto(home)
         page.wait_for_selector("#plan-loss .trace")
@@ -212,7 +212,7 @@ def browse(server: Server, browser: Any) -> None:  # noqa: ANN401
             opened[what].append(value)
         opened["load event"].append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
         page.close()
-    page = browser.new_page(viewport={"width": 1360, "height": 1000})
+    page = browser.new_page(viewport={"width": 1360, "height": 1400})
     page.goto(home)
     page.wait_for_selector("#plan-loss .trace")
     page.wait_for_timeout(1000)
