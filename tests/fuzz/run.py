@@ -8,6 +8,7 @@ import argparse
 import resource
 import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -106,17 +107,17 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, hard))
     names = asked.target or list(TARGETS)
     total = sum(TARGETS[name].cost for name in names)
-    work, kept = ROOT / "build" / "fuzz" / "work", ROOT / "build" / "fuzz"
+    kept, work = ROOT / "build" / "fuzz", Path(tempfile.mkdtemp(prefix="distlaw-fuzz-"))
     everything: Counter[str] = Counter()
     for name in names:
-        shutil.rmtree(work, ignore_errors=True)
         cases = range(max(round(asked.cases * TARGETS[name].cost / total), 1))
         if asked.only is not None:
             cases = range(asked.only, asked.only + 1)
-        tally = fuzz(TARGETS[name](), cases, asked.seed, work, kept)
+        tally = fuzz(TARGETS[name](), cases, asked.seed, work / name, kept)
         everything += tally.kinds
         everything["cases"] += tally.cases
         _print(name, tally)
+    shutil.rmtree(work, ignore_errors=True)
     cases = everything.pop("cases")
     print(
         f"all: {cases} cases, {1e5 * everything['traceback'] / cases:,.0f} tracebacks and"
