@@ -161,7 +161,12 @@ def crossover_chart(crossing: Crossover, plan: Plan, scenario: str) -> Chart:
             alone = len(set(sizes)) == len(sizes)  # one for each size is a line
             kind = "line-points" if alone else "points"
             series.append(Series(name=direction, x=sizes, y=at, kind=kind, colour=colour))
-    clear = [(lead.student_params, high) for lead in crossing.leads for _, high in lead.clearly_ahead[:1]]
+    clear = [
+        (lead.student_params, high)
+        for lead in crossing.leads
+        for _, high in lead.clearly_ahead[:1]
+        if high < lead.searched[1]  # else it is ahead throughout
+    ]
     if clear and crossing.leads[0].resolution:
         sizes, at = np.array(clear).T
         name = f"distillation ahead by {crossing.leads[0].resolution:.3g} nats below"

@@ -94,7 +94,7 @@ def plan_table(
         Column("teacher loss", DETAIL),
         Column(f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs", DETAIL + 1),
         *(("FLOPs",) if has_totals else ()),
-        *(("GPU-hours", Column("MWh", DETAIL + 1), "$") if has_bills else ()),
+        *(("GPU-hours", Column("MWh", DETAIL + 1), Column("$", ALWAYS)) if has_bills else ()),
         caption=_caption(plan, resolution, scenario),
     )
     for option, bill in zip(plan.options, bills, strict=True):
