@@ -175,7 +175,7 @@ def test_what_is_in_counts_and_nats_is_left_alone():
     for law in LAWS:
         for factor in (0.9, 1.0, 1.15):
             runs = grid(law)
-            columns = runs.columns() | {"student_loss": runs.student_loss * factor}
+            columns: dict[str, Any] = runs.columns() | {"student_loss": runs.student_loss * factor}
             runs = Runs(**columns)
             assert in_counts(runs).warnings() == []
 
