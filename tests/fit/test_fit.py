@@ -127,6 +127,7 @@ def test_directions_that_runs_leave_open_are_named():
     fit = fit_law(runs.select(runs.teacher_loss < 2.6), FitSpec(resamples=0), supervised=PRINTED.supervised)
     assert "log d1" in fit.not_identified
     assert "can move far" in fit.not_identified["log d1"]
+    assert fit.not_identified["log d1"].endswith("are within the scatter of the runs")
 
 
 def test_losses_differ_and_outliers_move_the_squared_one_most():

@@ -1,4 +1,6 @@
+import base64
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -249,3 +251,25 @@ def test_a_joint_fit_comes_back_with_both_laws_in_every_draw(tmp_path):
     assert draws.supervised.E.tolist() == values["supervised E"].tolist()
     assert draws.kappa.tolist() == values["kappa"].tolist()
     assert len(set(draws.supervised.E)) == 20
+    assert 0 < law.resolution < 0.005 * float(SUPERVISED.loss(1e9, 2e10))  # the resamples hold that error
+
+
+@pytest.mark.parametrize(
+    ("change", "share"),
+    [
+        ({"joint": True}, 0.005),
+        ({"joint": False}, 0.005),
+        ({"joint": True, "status": "at bound"}, 0.01),
+        ({"joint": True, "train": {"mean_abs_rel_error": 0.02}, "status": "at bound"}, 0.04),
+        ({"holdout": {"accuracy": {"mean_abs_rel_error": 0.03}}}, 0.03),
+    ],
+)
+def test_without_resamples_a_law_tells_no_less_than_its_supervised_law_is_known_to(file, change, share):
+    content = json.loads(file.read_text())
+    content["draws"] = {"shape": [0, 0], "float64": base64.b64encode(zlib.compress(b"")).decode()}
+    content |= {"status": "converged", "train": {"mean_abs_rel_error": 0.001}} | change
+    file.write_text(sealed_text(content, content["format"]))
+    law = read_law(file)
+    (low, high), (few, many) = (law.fitted_range[name] for name in ("student_params", "student_tokens"))
+    exact = share * float(SUPERVISED.loss((low * high) ** 0.5, (few * many) ** 0.5))
+    assert law.resolution == float(f"{exact:.2g}") != exact

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from distlaw.fit.described import percent
+from distlaw.fit.described import fits_as_well, percent
 from distlaw.fit.trials import FEWEST_FOLDS
 from distlaw.runs import counted
 
@@ -64,8 +64,7 @@ def _coefficient(content: Mapping[str, Any], name: str, shown: str | None = None
     same = [one for one, other in content["tied"].items() if other == name]
     shown = " = ".join([name, *same]) if shown is None else shown
     if name in content["open_ranges"]:
-        low, high = content["open_ranges"][name]
-        return f"{shown} not determined ({low:.3g} to {high:.3g} at least will do)"
+        return f"{shown} not determined ({fits_as_well(content['open_ranges'][name])})"
     interval = (content["intervals"] or {}).get(name)
     return f"{shown} {_digits(value)}" + ("" if interval is None else f" ({' to '.join(map(_digits, interval))})")
 

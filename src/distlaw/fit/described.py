@@ -90,6 +90,15 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if value >= 0.95 else f"{value:.2f} %"
 
 
+def fits_as_well(ends: tuple[float, float]) -> str:
+    """What a coefficient that the runs do not determine could be instead.
+
+    >>> fits_as_well((0.2431, 1.3129))
+    '0.243 to 1.31 fit as well'
+    """
+    return f"{ends[0]:.3g} to {ends[1]:.3g} fit as well"
+
+
 def _rows(positions: NDArray[np.intp], rows: NDArray[np.intp] | None) -> Sequence[int]:
     return [int(i) + 1 for i in positions] if rows is None else [int(rows[i]) for i in positions]
 

@@ -71,7 +71,10 @@ def identify(objective: Objective, phi: Array, value: float) -> Identified:
         if cost >= threshold:
             continue
         side = "either way" if max(down, up) < threshold else ("downwards" if down < up else "upwards")
-        reasons[name] = f"can move far {side} at a cost of {cost:.2g} in the objective (noticed: {threshold:.2g})"
+        reasons[name] = (
+            f"can move far {side} while the objective rises by {cost:.2g};"
+            f" rises below {threshold:.2g} are within the scatter of the runs"
+        )
         profiles[name] = profile = _profile(objective, phi, value, i, ends)
         for coefficient, along in objective.form.values(profile.theta[profile.costs < threshold]).items():
             low, high = float(along.min()), float(along.max())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.fit.forms import FORMS, UNDER, Law, joint_form
-from distlaw.fit.result import NOT_CONVERGED, FitResult
+from distlaw.fit.result import AT_BOUND, NOT_CONVERGED, FitResult
 from distlaw.laws import SUPERVISED_ERROR, PublishedLaw, SupervisedLaw, map_coefficients, published, published_names
 from distlaw.reading import made, one_line, read_text
 from distlaw.runs import written_whole
@@ -194,7 +194,7 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
             draws=None if not count else spread.law(draws, None if joint else supervised),
             count=count,
             noise=_number("residual_std", content["residual_std"], 0.0, MOST_LOSS),
-            resolution=_resolution(content, law, fitted, joint=joint),
+            resolution=_resolution(content, law, fitted, resampled=count > 0 and (joint or supervised is None)),
         )
     except KeyError as error:
         raise ValueError(f"law file '{one_line(path)}' is damaged: {one_line(error)} is missing") from None
@@ -203,24 +203,33 @@ def _law_of(content: Mapping[str, Any], path: Path) -> FittedLaw:
 
 
 def _resolution(
-    content: Mapping[str, Any], law: Law, fitted: Mapping[str, tuple[float, float]], *, joint: bool
+    content: Mapping[str, Any], law: Law, fitted: Mapping[str, tuple[float, float]], *, resampled: bool
 ) -> float:
-    """Nats that a fitted law can tell: its mean error on runs it was not fitted on, or else on its own.
+    """Nats that a fitted law can tell, to two digits: a relative error times the loss in the middle of the fitted runs.
 
-    A distillation law that rests on a supervised law taken as exact can tell no less than that one's own error, which
-    moves the lead of one over the other as a whole.
+    The relative error is the mean one on the law's own runs or on those held out, whichever is larger. A supervised
+    law's own error, which moves the lead of one over the other as a whole, is the least that it can be, unless the
+    resamples hold that error. It counts twice where the fit ended on a bound of its search (status `at bound`).
+
+    Args:
+        content: Of the law file.
+        law: The law.
+        fitted: Range of the fitted runs.
+        resampled: Whether there are resamples that move the supervised law too.
     """
     errors = [content.get("train") or {}, (content.get("holdout") or {}).get("accuracy") or {}]
     if not isinstance(errors[1], Mapping):
         raise ValueError(f"holdout.accuracy must be a table, got {one_line(errors[1], 40)}")
     relative = max(_number("mean_abs_rel_error", one.get("mean_abs_rel_error", 0.0), 0.0, MOST) for one in errors)
-    if not isinstance(law, SupervisedLaw) and not joint:
+    if not resampled:
         relative = max(relative, SUPERVISED_ERROR)
+    if content.get("status") == AT_BOUND:
+        relative *= 2
     if not {"student_params", "student_tokens"} <= fitted.keys():
         return 0.0
     under = law if isinstance(law, SupervisedLaw) else law.supervised
     middle = (math.sqrt(low * high) for low, high in (fitted["student_params"], fitted["student_tokens"]))
-    return relative * float(under.loss(*middle))
+    return float(f"{relative * float(under.loss(*middle)):.2g}")
 
 
 def _supervised(given: Mapping[str, Any]) -> SupervisedLaw:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from distlaw.fit.described import fits_as_well
 from distlaw.report.layout import ALWAYS, DETAIL, Column, new_table
 from distlaw.report.tables import loss_text, size_text
 from distlaw.runs import counted
@@ -16,8 +17,8 @@ def fit_table(content: Row, *, runs: str) -> Table:
     """A fit, as `distlaw fit` gives it."""
     train = content["train"]
     notes = [
-        f"status {content['status']}; {content['starts_reached']:.0%} of {content['starts']} starts reached it;"
-        f" loss {content['loss']}, delta {content['delta']:g}, objective {content['objective']:.6g}"
+        f"status {content['status']}; {content['starts_reached']:.0%} of {content['starts']} starting points led to"
+        f" this fit; loss {content['loss']}, delta {content['delta']:g}, objective {content['objective']:.6g}"
     ]
     if train is not None:
         rows = content["rows"]
@@ -41,7 +42,7 @@ def fit_table(content: Row, *, runs: str) -> Table:
     )
     for name, value in (content["coefficients"] or {}).items():
         if (open_range := content["open_ranges"].get(name)) is not None:
-            table.add_row(name, "not determined", f"at least {open_range[0]:.3g} to {open_range[1]:.3g} will do")
+            table.add_row(name, "not determined", fits_as_well(open_range))
             continue
         interval = (content["intervals"] or {}).get(name)
         table.add_row(name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}")

@@ -1,6 +1,5 @@
 """`distlaw isoflop`: the best size at each compute, read off runs that spent the same."""
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,12 +67,12 @@ def isoflop(
         warnings.append(
             f"runs of {teachers} teachers are mixed: the best size depends on the teacher; keep the runs of one teacher"
         )
-    warnings += refusals(profiles)
+    refused = refusals(profiles)
     allocation, reason = None, None
     try:
         allocation = fit_allocation(profiles)
     except ValueError as error:
-        reason = str(error)
+        reason = str(error)  # with each refusal
     content: dict[str, Any] = {
         "answer": allocation_sentence(allocation, profiles, reason),
         "kind": kind,
@@ -91,7 +90,7 @@ def isoflop(
             "scatter": allocation.scatter,
         },
         "reason": reason,
-        "warnings": warnings,
+        "warnings": [*warnings, *refused],
     }
     if figure is not None:
         from distlaw.report.figures import save_figure
@@ -108,9 +107,7 @@ def isoflop(
         console().print(isoflop_table(content, runs=table.name))
         if figure is not None:
             console().print(f"Figure: {figure}", markup=False, soft_wrap=True)
-        print_warnings(warnings)
-        if not found:
-            print("distlaw: no profile has a minimum to read off", file=sys.stderr)
+        print_warnings(warnings if reason else [*warnings, *refused])
     return 0 if found else 1
 
 

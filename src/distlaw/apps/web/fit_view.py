@@ -15,6 +15,7 @@ from distlaw.apps.web.frame import below
 from distlaw.apps.web.laws import OWN
 from distlaw.apps.web.shelf import Upload
 from distlaw.apps.web.workers import Job
+from distlaw.fit.described import fits_as_well
 from distlaw.runs import RUN_COLUMNS, counted, format_quantity
 from distlaw.runs.columns import match_columns
 
@@ -103,7 +104,11 @@ def fit_shown(found: Fitted) -> list[Content]:
         return [message("the fit did not converge: no start came to rest, and there is no law")]
     train, held = content["train"], content["holdout"]
     shown = [
-        fact("Status", content["status"], f"{content['starts_reached']:.0%} of {content['starts']} starts reached it"),
+        fact(
+            "Status",
+            content["status"],
+            f"{content['starts_reached']:.0%} of {content['starts']} starting points led to this fit",
+        ),
         fact(
             "Error on fitted runs",
             f"{train['mean_abs_rel_error']:.2%}",
@@ -121,7 +126,7 @@ def fit_shown(found: Fitted) -> list[Content]:
     rows = []
     for name, value in content["coefficients"].items():
         if (ends := content["open_ranges"].get(name)) is not None:
-            rows.append([name, "not determined", f"at least {ends[0]:.3g} to {ends[1]:.3g} will do"])
+            rows.append([name, "not determined", fits_as_well(ends)])
             continue
         interval = (content["intervals"] or {}).get(name)
         rows.append([name, f"{value:.5g}", "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"])
