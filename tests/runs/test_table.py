@@ -530,3 +530,28 @@ def test_columns_that_nobody_asked_for_are_not_unpacked(tmp_path):
     assert "column 'N' holds list<" in refusal(path)
     rows = "".join(json.dumps({"N": 1e9, "D": 2e10, "L": 2.5, f"c{i}": 1}) + "\n" for i in range(20_000))
     assert len(read_runs(written(tmp_path / "t.jsonl", rows))) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "N,D,L\n1e8,2e9,3\n,,\n2e8,4e9,2.9\n , ,\n,,\n"),
+        ("t.csv", "N;D;L\n1e8;2e9;3\n2e8;4e9;2.9\n;;\n;;;;\n;;\n"),
+        ("t.jsonl", '{"N":1e8,"D":2e9,"L":3}\n{}\n{"N":2e8,"D":4e9,"L":2.9}\n{"N":null,"D":""}\n{"L":null}\n'),
+    ],
+)
+def test_wholly_empty_rows_are_left_out_and_said(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    runs = read_runs(path)
+    assert runs.student_params.tolist() == [1e8, 2e8]
+    assert [(note.kind, note.text) for note in runs.notes] == [
+        ("empty-rows", "3 empty rows are left out and not counted in the numbers of rows")
+    ]
+
+
+def test_a_table_of_empty_rows_has_none(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("N,D,L\n,,\n")
+    with pytest.raises(ValueError, match="the table has no rows"):
+        read_runs(path)

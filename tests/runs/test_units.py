@@ -89,7 +89,8 @@ def test_what_may_be_in_two_units_is_refused_and_can_be_said():
     N, D = np.array([4e7, 5e7, 6e7, 5e7]), np.array([900.0, 1000.0, 1100.0, 1200.0])
     runs = Runs(student_params=N, student_tokens=D, student_loss=LAWS[2].loss(N, D * 1e9))
     with pytest.raises(
-        ValueError, match=r"cannot both be counts: they may be .*; say which, as --units student_tokens="
+        ValueError,
+        match=r"cannot both be counts: they may be .*; say which, as --units student_params=1,student_tokens=M",
     ):
         in_counts(runs)
     assert in_counts(runs, {"student_tokens": "B"}).student_tokens.tolist() == (D * 1e9).tolist()
@@ -218,3 +219,82 @@ def test_a_unit_is_found_or_asked_for_and_never_mistaken(table):
         np.testing.assert_allclose(found.student_tokens, runs.student_tokens)
     elif (params, tokens) != (1, 1):
         assert "unit" in kinds(found)
+
+
+@pytest.mark.parametrize(("params", "tokens"), [(1e3, 1e9), (1e3, 1e12), (1e9, 1e3), (1e6, 1e3), (1e3, 1e6)])
+@pytest.mark.parametrize("law", LAWS)
+def test_one_column_in_thousands_is_found_or_refused_or_asked_about_and_never_mistaken(law, params, tokens):
+    runs = grid(law)
+    odd = scaled(runs, student_params=params, student_tokens=tokens)
+    try:
+        found = in_counts(odd)
+    except ValueError as error:
+        assert re.search(r"say which, as --units student_\w+=\w", str(error))  # noqa: PT017
+    else:
+        if found.units:
+            np.testing.assert_allclose(found.student_params, runs.student_params)
+            np.testing.assert_allclose(found.student_tokens, runs.student_tokens)
+        else:
+            assert (params, tokens) in ((1e3, 1e6), (1e6, 1e3))  # as written they can be counts
+    letters = {1e3: "K", 1e6: "M", 1e9: "B", 1e12: "T"}
+    said = in_counts(odd, {"student_params": letters[params], "student_tokens": letters[tokens]})
+    np.testing.assert_allclose(said.student_params, runs.student_params)
+    np.testing.assert_allclose(said.student_tokens, runs.student_tokens)
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    ("params", "tokens", "units"),
+    [
+        (1e3, 1e3, "params=K,tokens=K"),
+        (1e3, 1, "params=K"),
+        (1, 1e3, "tokens=K"),
+        (1e3, 1e6, "params=K,tokens=M"),
+    ],
+)
+def test_thousands_that_could_be_counts_are_asked_about(law, params, tokens, units):
+    found = in_counts(scaled(grid(law), student_params=params, student_tokens=tokens))
+    assert any(str(note).endswith(f"Then --units {units}") for note in found.cautions())
+
+
+def test_rows_in_another_unit_than_the_others_are_named():
+    runs = grid()
+    for name, rows, says in (
+        ("student_params", [1, 4], "rows 2, 5: student_params below 1,000, where half of the rows have 3.75e+08 or"),
+        ("student_tokens", [7], "row 8: fewer student_tokens than a hundredth of student_params: are they written in"),
+    ):
+        factor = np.ones(12)
+        factor[rows] = 1e9
+        found = in_counts(scaled(runs, **{name: factor}))
+        assert [text.startswith(says) for text in found.warnings()] == [True]
+    factor = np.ones(12)
+    factor[3] = 1e9
+    teacher = np.full(12, 7e9) / factor
+    found = in_counts(grid(teacher_loss=np.full(12, 2.2), teacher_params=teacher, teacher_tokens=np.full(12, 2e11)))
+    assert any(text.startswith("row 4: teacher_params below 1,000") for text in found.warnings())
+
+
+def test_the_largest_models_of_an_isoflop_profile_are_no_rows_in_another_unit():
+    N = np.geomspace(1e7, 3e10, 20)
+    D = 1e19 / (6 * N)
+    assert (N / 100 > D).sum() == 3
+    assert in_counts(Runs(student_params=N, student_tokens=D, student_loss=LAWS[2].loss(N, D))).warnings() == []
+
+
+def test_compute_in_any_unit_stands_in_for_tokens_and_is_what_an_error_names(tmp_path):
+    runs = grid()
+    path = tmp_path / "t.csv"
+
+    def read(unit, said=None):
+        C = 6 * runs.student_params * runs.student_tokens / unit
+        rows = zip(runs.student_params, C, runs.student_loss, strict=True)
+        path.write_text("N,C,L\n" + "".join(f"{float(n)!r},{float(c)!r},{float(loss)!r}\n" for n, c, loss in rows))
+        return in_counts(read_runs(path), said)
+
+    for unit, said in ((1e18, None), (1e21, None), (1e18, {"compute": "E"}), (8.64e19, {"compute": "PF-days"})):
+        np.testing.assert_allclose(read(unit, said).student_tokens, runs.student_tokens)
+    with pytest.raises(ValueError, match=r"PFLOP/s-days.*ZFLOPs; say which, as --units compute="):
+        read(8.64e19)
+    for unit, said in ((1e24, None), (1e21, {"compute": "1"})):
+        with pytest.raises(ValueError, match=r"row 1, column compute: .* FLOPs are too few for 6e\+07 parameters; say"):
+            read(unit, said)

@@ -1,5 +1,6 @@
 """What about runs is possible but seldom meant: said wherever a table of runs is read."""
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distlaw.runs.labels import same_labels
-from distlaw.runs.usual import USUAL_COMPUTE, impossible, usual_ratio
+from distlaw.runs.usual import USUAL_COMPUTE, impossible, strangeness, usual_ratio
 
 if TYPE_CHECKING:
     from distlaw.runs.record import Runs
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 LOSS_KINDS = ("bits", "perplexity", "per-byte", "loss-unit")
 """Kinds of cautions that say that losses may be in another unit than nats per token."""
 _WORST_LOSS = 12.0
+Array = NDArray[np.float64]
 _TEACHER = ("teacher_params", "teacher_tokens", "teacher_loss")
 _SHOWN = 5
 _MOST_EPOCHS = 1e5
 _EPOCHS = 4  # up to here repeated tokens are worth about what new ones are
+_LARGER = {1.0: ("ones", "1"), 1e3: ("thousands", "K"), 1e6: ("millions", "M")}
+_NEAR, _FAR = 0.04, 0.06  # from usual losses, as `_from_usual` has it
+_PER_BYTE = 0.4  # of a usual loss per token: below, a loss is likely per byte or character
 _SMALL = 1e6  # parameters of models below which no loss is usual
 
 
@@ -27,8 +32,8 @@ class Caution:
     """What a user should know about runs, or about a fit of them.
 
     Attributes:
-        kind: A word that stays: `numbers`, `tokens-from-compute`, `unit`, `runs`, `repeated-data`, `bits`,
-            `perplexity`, `per-byte`, `loss-unit` of runs; those of a fit are its own.
+        kind: A word that stays: `numbers`, `tokens-from-compute`, `empty-rows`, `unit`, `runs`, `repeated-data`,
+            `bits`, `perplexity`, `per-byte`, `loss-unit` of runs; those of a fit are its own.
         text: The same in words.
     """
 
@@ -43,7 +48,7 @@ def cautions(runs: "Runs") -> list[Caution]:
     """Runs pasted twice, one seed with two losses, repeated data, sizes that are no counts, losses that are no nats."""
     if not len(runs):
         return []
-    sizes = [*_no_counts(runs), *_perhaps_millions(runs), *_no_flops(runs)]
+    sizes = [*_no_counts(runs), *_odd_rows(runs), *_perhaps_larger(runs), *_no_flops(runs)]
     return [*_repeated_runs(runs), *_repeated_data(runs), *sizes, *_no_nats(runs)]
 
 
@@ -107,28 +112,70 @@ def _no_counts(runs: "Runs") -> list[Caution]:
     for whose, of in (("student", runs), ("teacher", taught)):
         N, D = (getattr(of, f"{whose}_{name}") for name in ("params", "tokens"))
         if len(of) and impossible(N, D):
+            sizes = f"{whose}_params of {N.min():.3g} to {N.max():.3g}"
             text = (
-                f"{whose}_params of {N.min():.3g} to {N.max():.3g} and {whose}_tokens of {D.min():.3g} to {D.max():.3g}"
-                f" are hardly counts of both; --units {whose}_tokens=B says that tokens are in billions"
+                f"{sizes} and {whose}_tokens of {D.min():.3g} to {D.max():.3g} are hardly counts of both;"
+                f" --units {whose}_tokens=B says that tokens are in billions"
             )
+            if whose == "student" and of.tokens_from_compute.all():
+                C = of.compute
+                text = (
+                    f"{sizes} and compute of {C.min():.3g} to {C.max():.3g} are hardly parameters and FLOPs;"
+                    " --units compute=E says that compute is in EFLOPs"
+                )
             found.append(Caution("unit", text))
     return found
 
 
-def _perhaps_millions(runs: "Runs") -> list[Caution]:
-    """Sizes that could be counts of toys, with losses that are those of language models a million times their size."""
-    N, D, alone = runs.student_params, runs.student_tokens, ~runs.distilled
-    if impossible(N, D) or N.max() >= _SMALL or alone.sum() < 6 or np.ptp(np.log(runs.student_loss[alone])) < 0.2:
+def _odd_rows(runs: "Runs") -> list[Caution]:
+    """Rows whose sizes or tokens are no model's beside the others, as where some are written in another unit."""
+    found = []
+    taught = runs.select(~np.isnan(runs.teacher_params))
+    for whose, of in (("student", runs), ("teacher", taught)):
+        N, D = (getattr(of, f"{whose}_{name}") for name in ("params", "tokens"))
+        if not len(of) or np.median(N) < _SMALL or np.isnan(N).any():
+            continue
+        fewest = D[D >= N / 100].min(initial=np.inf)  # the largest models of an isoFLOP profile come near to it
+        few = (D < N / 100) & (0.01 * fewest > D) & (N <= 1e14)
+        for odd, what in (
+            (N < 1e3, f"{whose}_params below 1,000, where half of the rows have {np.median(N):.3g} or more"),
+            (N > 1e14, f"{whose}_params above 1e14, where half of the rows have {np.median(N):.3g} or less"),
+            (few, f"fewer {whose}_tokens than a hundredth of {whose}_params"),
+        ):
+            if 0 < (many := int(odd.sum())) < len(of) / 2:
+                rows = ", ".join(map(str, of.row[odd][: 2 * _SHOWN]))
+                rows += f" and {many - 2 * _SHOWN} more" if many > 2 * _SHOWN else ""
+                text = f"row{'s' * (many > 1)} {rows}: {what}: are they written in another unit than the others?"
+                found.append(Caution("unit", text))
+    return found
+
+
+def _perhaps_larger(runs: "Runs") -> list[Caution]:
+    """Sizes that could be counts of small models, with the losses of models a thousand or a million times as large."""
+    N, D, L = (getattr(runs, f"student_{name}")[~runs.distilled] for name in ("params", "tokens", "loss"))
+    if L.size < 6 or impossible(N, D) or np.ptp(np.log(L)) < 0.2 or _from_usual(N, D, L) < _FAR:
         return []
-    for tokens, words in ((1e6, "both"), (1.0, "student_params")):
-        if not impossible(N * 1e6, D * tokens):
-            off = np.log(usual_ratio(N[alone] * 1e6, D[alone] * tokens, runs.student_loss[alone]))
-            level = float(np.median(off))
-            if abs(level) < 0.3 and float(np.median(np.abs(off - level))) < 0.04:
-                units = "params=M,tokens=M" if tokens > 1 else "params=M"
-                text = f"sizes and losses are those of models a million times as large: are {words} in millions?"
-                return [Caution("unit", f"{text} Then --units {units}")]
-    return []
+    # Toys that read bytes or characters have about the losses of models a thousand times as large.
+    larger = [f for f in _LARGER if f != 1e3 or N.max() >= _SMALL or np.median(usual_ratio(N, D, L)) >= _PER_BYTE]
+    near: list[tuple[float, float, float, float]] = []
+    for n, d in itertools.product(larger, larger):
+        if (n, d) != (1.0, 1.0) and N.max() * n < 1e13 and not impossible(N * n, D * d):
+            off = _from_usual(N * n, D * d, L)
+            near += [(strangeness(N * n, D * d), off, n, d)] * (off < _NEAR)
+    if not near:
+        return []
+    _, _, n, d = min(near)
+    said = [(name, *_LARGER[f]) for name, f in (("params", n), ("tokens", d)) if f > 1]
+    words = " and ".join(f"student_{name} in {word}" for name, word, _ in said)
+    units = ",".join(f"{name}={letter}" for name, _, letter in said)
+    return [Caution("unit", f"sizes and losses are those of larger models: is {words}? Then --units {units}")]
+
+
+def _from_usual(N: Array, D: Array, L: Array) -> float:
+    """How far losses are from what is usual, their level and what is left of each, in log loss."""
+    off = np.log(usual_ratio(N, D, L))
+    level = float(np.median(off))
+    return max(abs(level) / 7.5, float(np.median(np.abs(off - level))))
 
 
 def _no_flops(runs: "Runs") -> list[Caution]:

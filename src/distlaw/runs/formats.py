@@ -39,12 +39,14 @@ class Sheet:
         rows: How many it has.
         columns: Gives the cells of the columns at these positions.
         delimiter: Between the cells of a CSV file; empty for others.
+        empty: How many rows of a CSV or JSONL file have cells and nothing in any; they are no rows here.
     """
 
     header: list[str]
     rows: int
     columns: Callable[[list[int]], list[Cells]]
     delimiter: str = ""
+    empty: int = 0
 
 
 def read_csv(path: Path) -> Sheet:
@@ -68,10 +70,14 @@ def read_csv(path: Path) -> Sheet:
         rows = [row for row in lines if any(cell.strip() for cell in row) or len(row) > 1]  # no empty lines
     if rows and rows[-1][-1].endswith("\n"):
         raise ValueError(f"row {len(rows)} has a quote that does not close")
+    read = len(rows)
+    rows = [row for row in rows if any(cell.strip() for cell in row)]  # Excel writes `,,` below a table
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise ValueError(f"row {number} has {len(row)} cells, the header has {len(header)}")
-    return Sheet(header, len(rows), lambda at: [[original(row[i]) for row in rows] for i in at], delimiter)
+    return Sheet(
+        header, len(rows), lambda at: [[original(row[i]) for row in rows] for i in at], delimiter, read - len(rows)
+    )
 
 
 def _delimiter(header: str) -> str:
@@ -101,7 +107,12 @@ def read_jsonl(path: Path) -> Sheet:
                     raise ValueError(f"row {len(records) + 1} is not a JSON object")
                 records.append(record)
     header = list(dict.fromkeys(key for record in records for key in record))
-    return Sheet(header, len(records), lambda at: [[record.get(header[i]) for record in records] for i in at])
+    read = len(records)
+    records = [record for record in records if any(value not in (None, "") for value in record.values())]
+    empty = read - len(records)
+    return Sheet(
+        header, len(records), lambda at: [[record.get(header[i]) for record in records] for i in at], empty=empty
+    )
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

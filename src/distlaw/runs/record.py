@@ -225,6 +225,9 @@ def _runs_of(table: Table) -> Runs:
         column.name: table.numbers(column.name) for column in RUN_COLUMNS if column.name != "group"
     }
     notes = [Caution("numbers", text) for text in table.notes]
+    if table.empty:
+        rows = "1 empty row is" if table.empty == 1 else f"{table.empty} empty rows are"
+        notes.append(Caution("empty-rows", f"{rows} left out and not counted in the numbers of rows"))
     tokens, alone = columns["student_tokens"], np.isnan(columns["teacher_loss"])
     missing = np.isnan(tokens)
     if missing.any():
@@ -286,6 +289,8 @@ def _impossible_values(runs: Runs) -> list[str]:
     for name in _SIZES_AND_LOSSES:
         values = getattr(runs, name)
         sound = (values >= LEAST) & (values <= MOST) | (np.isnan(values) & (name not in required))
+        if name == "student_tokens":  # those that follow from compute are so once its unit is known
+            sound |= runs.tokens_from_compute & (values > 0) & np.isfinite(values)
         checks.append((name, values, sound, f"lie between {LEAST:g} and {MOST:g}"))
     seed, weight = runs.seed, runs.weight
     sound = np.isnan(seed) | ((seed >= 0) & (seed < _SEEDS) & (seed == np.floor(seed)))

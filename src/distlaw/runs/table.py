@@ -34,6 +34,7 @@ class Table:
         cells: The values of each column that was asked for; an empty cell is None, in an array NaN.
         header: What the file calls each of them.
         notes: How cells were read that could be read in two ways.
+        empty: How many wholly empty rows were left out.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Table:
     cells: dict[str, list[Any] | NDArray[np.float64]]
     header: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    empty: int = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self.cells
@@ -110,7 +112,7 @@ def read_table(
     }
     if problems:
         raise ValueError(f"{shown}: {first_few(problems)}")
-    return Table(path, sheet.rows, values, found, tuple(notes))
+    return Table(path, sheet.rows, values, found, tuple(notes), sheet.empty)
 
 
 def first_few(problems: Sequence[str]) -> str:

@@ -2,9 +2,9 @@
 
 Sizes of language models and their losses are tied to each other: there are between a hundredth and some hundred
 thousand tokens to a parameter, training takes about 6 N D FLOPs, and a loss is near what the supervised law says. Where
-parameters and tokens as they are written cannot both be counts, and one reading in millions, billions or trillions
-stands out, they are converted and that is said; where two readings are as good, the table is refused until its user
-says which. A loss is never converted unasked, as data and tokenizers differ: what its unit may be is said.
+parameters and tokens as they are written cannot both be counts, and one reading in thousands, millions, billions or
+trillions stands out, they are converted and that is said; where two readings are as good, the table is refused until
+its user says which. A loss is never converted unasked, as data and tokenizers differ: what its unit may be is said.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from distlaw.reading import one_line
 from distlaw.runs.columns import plain
 from distlaw.runs.doubts import Caution
-from distlaw.runs.quantity import format_quantity
+from distlaw.runs.quantity import LEAST, format_quantity
 from distlaw.runs.usual import NATS_IN_A_BIT, USUAL_COMPUTE, distance, impossible, strangeness
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ _WORDS = {1e3: "thousands", 1e6: "millions", 1e9: "billions", 1e12: "trillions"}
 _FLOPS = {1e9: "GFLOPs", 1e12: "TFLOPs", 1e15: "PFLOPs", 1e18: "EFLOPs", 1e21: "ZFLOPs", 8.64e19: "PFLOP/s-days"}
 _FACTORS = {"1": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
 _FACTORS |= {"thousands": 1e3, "millions": 1e6, "billions": 1e9, "trillions": 1e12, "pf_days": 8.64e19}
-_PARAMS, _TOKENS = (_AS_WRITTEN, 1e6, 1e9), (_AS_WRITTEN, 1e6, 1e9, 1e12)
+_PARAMS, _TOKENS = (_AS_WRITTEN, 1e3, 1e6, 1e9), (_AS_WRITTEN, 1e3, 1e6, 1e9, 1e12)
+_RARITY = {_AS_WRITTEN: 0.0, 1e3: 2.5, 1e6: 1.0, 1e9: 1.0, 1e12: 1.0}  # of units of parameters and tokens
 _MARGIN = 3.5  # how much better the best reading must be than the next: a likelihood ratio of about thirty
 _TOYS = 1e6  # parameters of models below which sizes and losses are not those of language models
 _NEAR_LOSS = 0.1  # a reading that explains losses so well is believed although the numbers could be counts of toys
@@ -60,8 +61,19 @@ def in_counts(runs: "Runs", said: Mapping[str, str] | None = None) -> "Runs":
     found = _find_units(runs, frozenset(said))
     notes += [Caution("unit", _in_words(runs, name, factor)) for name, factor in found.items()]
     runs = _with_columns(runs, {name: getattr(runs, name) * factor for name, factor in found.items()})
+    _require_tokens(runs)
     units = {name: _factor(unit) for name, unit in said.items() if name in SIZES}
     return replace(runs, units=units | found, notes=(*runs.notes, *notes))
+
+
+def _require_tokens(runs: "Runs") -> None:
+    """Refuse compute that would have paid for hardly a token: it is in a unit that nothing tells."""
+    if (few := np.flatnonzero(runs.tokens_from_compute & (runs.student_tokens < LEAST))).size:
+        i = few[0]
+        raise ValueError(
+            f"row {runs.row[i]}, column compute: {runs.compute[i]:.4g} FLOPs are too few for"
+            f" {runs.student_params[i]:.4g} parameters; say its unit, as --units compute=E where it is in EFLOPs"
+        )
 
 
 def like_runs(name: str, values: Array, units: Mapping[str, float]) -> Array:
@@ -183,7 +195,8 @@ def _sizes(
         if not (params.max() < _TOYS or impossible(params, tokens)):
             off, _ = distance(params, tokens, L, unit)
             smaller = 0.0 if students is None else max(float(np.median(np.log10(students / params))), 0.0)
-            written = smaller + (n != _AS_WRITTEN) + (d != _AS_WRITTEN) + _compute_cost(C, params, tokens)
+            written = smaller + _RARITY[n] + (0.0 if by_compute else _RARITY[d]) + (by_compute and d != _AS_WRITTEN)
+            written += _compute_cost(C, params, tokens)
             readings.append((off / 0.12 + strangeness(params, tokens) + written, off, (n, d)))
     if not readings or not (no_counts or (L.size >= 6 and np.ptp(np.log(L)) > 0.1)):
         return {}
@@ -210,10 +223,10 @@ def _two_ways(names: tuple[str, str], N: Array, one: tuple[float, float], other:
     def way(factors: tuple[float, float]) -> str:
         return " and ".join(f"{name} in {_unit(name, factor)}" for name, factor in zip(names, factors, strict=True))
 
-    name, factor = next((n, a) for n, a, b in zip(names, one, other, strict=True) if a != b)
+    units = ",".join(f"{n}={_letter(a)}" for n, a, b in zip(names, one, other, strict=True) if a != b)
     return (
         f"{names[0]} from {_range(N)} and the {names[1]} beside it cannot both be counts: they may be {way(one)}, or"
-        f" {way(other)}; say which, as --units {name}={_letter(factor)}"
+        f" {way(other)}; say which, as --units {units}"
     )
 
 
