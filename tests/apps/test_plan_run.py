@@ -12,13 +12,13 @@ from distlaw.apps.plan_run import run_plan
 from distlaw.fit.lawfile import find_law
 from distlaw.laws import published
 from distlaw.plan import Bounds, Problem, Teacher
-from distlaw.plan.comparison import DISTILL, SURE, TOO_CLOSE, TRAIN
+from distlaw.plan.comparison import DISTILL, NOT_FEASIBLE, SURE, TOO_CLOSE, TRAIN
 from distlaw.plan.crossover import LOSES_LEAD, TAKES_LEAD
 
 LAWS = ["busbridge2025-consistent", "busbridge2025", "busbridge2025-peaked", "busbridge2025-refit"]
 LAWS += ["busbridge2025-effective-tokens"]
 SITUATIONS = ["best-case", "teacher-inference", "teacher-pretraining", "teacher-pretraining-and-inference"]
-WORDS = {DISTILL: "Distill", TRAIN: "Train from scratch", TOO_CLOSE: "Too close to call"}
+WORDS = {DISTILL: "Distill", TRAIN: "Train from scratch", TOO_CLOSE: "Too close to call", NOT_FEASIBLE: "Out of reach"}
 
 
 def random_plan(rng):
@@ -117,7 +117,7 @@ def test_a_thousand_plans_say_nothing_that_is_not_so():
     assert len(runs) > 0.7 * count
     for run in runs:
         check(run)
-    assert {run.advice for run in runs} == {DISTILL, TRAIN, TOO_CLOSE}
+    assert {run.advice for run in runs} >= {DISTILL, TRAIN, TOO_CLOSE}
 
 
 def test_forms_that_disagree_are_each_shown_in_the_headline():

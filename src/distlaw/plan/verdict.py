@@ -6,7 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from distlaw.laws import StudentLaw
-from distlaw.plan.comparison import DISTILL, NEGLIGIBLE_NATS, TOO_CLOSE, TRAIN, Comparison, compare, crossovers_of
+from distlaw.plan.comparison import (
+    DISTILL,
+    NEGLIGIBLE_NATS,
+    NOT_FEASIBLE,
+    TOO_CLOSE,
+    TRAIN,
+    Comparison,
+    compare,
+    crossovers_of,
+)
 from distlaw.plan.confidence import Confidence, confidence_sentences, percent
 from distlaw.plan.crossover import Crossing, Crossover
 from distlaw.plan.options import SUPERVISED, Plan
@@ -81,6 +90,8 @@ def judge(
 def _sentence(plan: Plan, one: Comparison, fitted: Mapping[str, tuple[float, float]] | None) -> str:
     """One situation in words: what to do, by how much, and what would turn it round."""
     situation, option = SITUATIONS[one.scenario], plan[one.scenario]
+    if one.decision == NOT_FEASIBLE:
+        return f"{situation}: out of reach; neither way is feasible within the budget and bounds."
     if not option.feasible:
         return f"{situation}: train supervised; distilling is not feasible within the budget and bounds."
     if not plan[SUPERVISED].feasible:
@@ -171,6 +182,12 @@ def headline(plan: Plan, one: Comparison, sure: Confidence | None = None) -> str
     student = f"a student of {format_quantity(plan.problem.student_params)} parameters"
     situation = SITUATIONS[one.scenario]
     target = plan.problem.target_loss
+    if one.decision == NOT_FEASIBLE:
+        others = [other.scenario for other in plan.options if other.feasible]
+        return (
+            f"Out of reach: {situation}, {student} gets there neither distilled nor from scratch within this budget and"
+            f" bounds; feasible is {' or '.join(others)}."
+        )
     if not option.feasible:
         return f"Train from scratch: {situation}, distilling {student} is not feasible within this budget and bounds."
     if not baseline.feasible:
