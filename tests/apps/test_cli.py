@@ -231,7 +231,7 @@ OPTION_KEYS = {
 }
 COMPARISON_KEYS = {
     *("decision", "lead", "lead_interval", "probability", "by_form", "resolution", "equally_good_teachers"),
-    *("crossings", "ahead", "clearly_ahead", "clearly_behind", "searched"),
+    *("crossings", "ahead", "clearly_ahead", "clearly_behind", "searched", "laws"),
     *(
         "gain",
         "supervised_compute_ratio",
@@ -578,7 +578,7 @@ def test_a_teachers_name_is_shown_as_it_is(ok, tmp_path, name):
 def test_crossover_json(ok_json):
     found = ok_json("crossover", "--student-params", "300M,1B")
     assert set(found) == {"law", "target_loss", "students", "warnings", "answer", "scenario", "resolution"}
-    spans = {"crossings", "ahead", "clearly_ahead", "clearly_behind", "searched", "words"}
+    spans = {"crossings", "ahead", "clearly_ahead", "clearly_behind", "searched", "words", "laws"}
     assert [student["student_params"] for student in found["students"]] == [3e8, 1e9]
     for student in found["students"]:
         assert set(student) == {"student_params", "equal_tokens", "scenarios"}
@@ -637,8 +637,12 @@ def test_crossover_that_does_not_exist_is_null(ok, ok_json):
         assert row["status"] == "distillation never ahead"
         numbers = ("compute", "student_loss", "student_tokens", "distilled_tokens")
         assert {row[key] for key in numbers if key in row} == {None}
-        assert (row["crossings"], row["ahead"], row["words"].split(" (")[0]) == ([], [], "behind throughout")
-    assert "behind throughout" in ok(*words)[0]
+        assert (row["crossings"], row["ahead"], row["words"].split(" (")[0]) == (
+            [],
+            [],
+            "nowhere ahead by 100 nats or more",
+        )
+    assert "nowhere ahead by 100" in ok(*words)[0]
 
 
 def test_crossover_table_shows_the_numbers(ok, ok_json):

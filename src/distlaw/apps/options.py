@@ -337,6 +337,13 @@ def make_problem(
     )
 
 
+def students_vocabulary(student: Size, family: FamilyOptions) -> float | None:
+    """Entries of the student's own vocabulary: of its config, or as --vocabulary says; None where nobody said."""
+    if student.shape is not None:
+        return float(student.shape.n_vocab)
+    return None if family.vocabulary == FamilyOptions().vocabulary else float(family.vocabulary)
+
+
 def vocabulary_warnings(size: Size, law: PublishedLaw, what: str) -> list[str]:
     """Losses compare only under one tokenizer: say so where a shape brings its own vocabulary."""
     if size.shape is None:

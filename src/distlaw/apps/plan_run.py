@@ -20,6 +20,7 @@ from distlaw.plan import (
     TeacherRange,
     Verdict,
     confidence_of,
+    crossovers_of,
     equally_good_teachers,
     judge,
     plan_uncertainty,
@@ -27,7 +28,7 @@ from distlaw.plan import (
     recipe,
     solve,
 )
-from distlaw.plan.comparison import DISTILL, TOO_CLOSE, TRAIN
+from distlaw.plan.comparison import DISTILL, NEGLIGIBLE_NATS, TOO_CLOSE, TRAIN
 from distlaw.plan.ranking_words import best_teacher_of, ranking_headline, ranking_sentences
 from distlaw.plan.sanity import require_plausible, require_student, require_teacher_loss
 from distlaw.runs import format_quantity
@@ -111,6 +112,8 @@ class PlanRun:
     def sentences(self) -> list[str]:
         """What stands below the headline: the teacher it assumes, own teachers, then every situation and why."""
         first = ranking_sentences(self.own) if self.own else self.teacher_sentences()
+        if self.own:
+            first.append("What follows is about teachers of the planner's choice, not about yours.")
         return [*first, *(f"{text[0].upper()}{text[1:]}" for text in self.verdict.sentences)]
 
     def teacher_sentences(self) -> list[str]:
@@ -202,12 +205,15 @@ def run_plan(
     notes = require_plausible(plan, vocabulary)
     forms, draws = forms_of(found)
     confidence = confidence_of(problem, forms, draws)
+    resolution = max(found.resolution, NEGLIGIBLE_NATS)
+    if crossovers is None:
+        crossovers = crossovers_of(student_law, problem, resolution=resolution, forms=forms)
     verdict = judge(
         student_law,
         plan,
         crossovers=crossovers,
         confidence=confidence,
-        resolution=found.resolution,
+        resolution=resolution,
         fitted_range=found.fitted_range,
     )
     ranked = rank_own(found, problem, own, scenario, vocabulary=vocabulary, student_vocabulary=student_vocabulary)
@@ -264,8 +270,13 @@ def rank_own(
         return []
     assert not isinstance(found.law, SupervisedLaw)
     for teacher in own:
-        if teacher.loss is not None:
-            require_teacher_loss(teacher.loss, found.supervised, vocabulary, f"teacher '{teacher.name}': loss")
+        loss, what = teacher.loss, "loss"
+        if loss is None:
+            loss, what = (
+                float(found.supervised.loss(teacher.params, teacher.tokens or 1.0)),
+                "loss by its size and tokens",
+            )
+        require_teacher_loss(loss, found.supervised, vocabulary, f"teacher '{teacher.name}': {what}")
     charged = next(one for one in problem.scenarios if one.name == scenario)
     forms, draws = forms_of(found)
     return rank_teachers(
@@ -290,16 +301,16 @@ def choices_spread(
     many = found.thinned(_DRAWS)
     if many is None or isinstance(many, SupervisedLaw):
         return {}
-    spread = plan_uncertainty(many, problem)
+    spread, target = plan_uncertainty(many, problem), problem.target_loss is not None
     for name, row in spread.items():
         if name == SUPERVISED:
             losses = next(iter(confidence.values())).supervised_loss
-            spread[name] = replace(row, student_loss=losses or row.student_loss)
+            spread[name] = replace(row, student_loss=losses if losses and not target else row.student_loss)
         else:
             sure = confidence[name]
             spread[name] = replace(
                 row,
-                student_loss=sure.student_loss or row.student_loss,
+                student_loss=sure.student_loss if sure.student_loss and not target else row.student_loss,
                 token_worth=sure.token_worth or row.token_worth,
                 probability=sure.probability,
             )
@@ -334,6 +345,10 @@ def lead_content(lead: Lead | None, found: PublishedLaw) -> dict[str, Any]:
         "ahead": lead.ahead,
         "clearly_ahead": lead.clearly_ahead,
         "clearly_behind": lead.clearly_behind,
+        "laws": [
+            {"law": name, "ahead": one.ahead, "crossings": [crossing.at for crossing in one.crossings]}
+            for name, one in lead.by_form.items()
+        ],
         "searched": lead.searched,
     }
 
@@ -361,6 +376,14 @@ def extrapolations(found: PublishedLaw, plan: Plan) -> list[str]:
 def tokenizer_warnings(ranked: Sequence[RankedTeacher], vocabulary: float | None = None) -> list[str]:
     """Teachers with another tokenizer than the student's, of so many entries, and what that means."""
     students = "" if vocabulary is None else f", the student {vocabulary:,.0f}"
+    known = sorted({row.vocabulary for row in ranked if row.vocabulary is not None})
+    if vocabulary is None and known:
+        entries = ", ".join(f"{value:,.0f}" for value in known)
+        return [
+            f"the teachers have vocabularies of {entries} entries, and the student's is not known (--vocabulary):"
+            " `distlaw distill` needs the same tokenizer, and losses per token of two tokenizers do not compare (bits"
+            " per byte do)"
+        ]
     return [
         f"teacher '{row.name}' has a vocabulary of {row.vocabulary:,.0f} entries{students}: another tokenizer, so that"
         " `distlaw distill` refuses it, and losses per token of two tokenizers do not compare (bits per byte do);"

@@ -67,6 +67,11 @@ class Comparison:
     most_teacher_params: float | None
 
     @property
+    def mean_lead(self) -> float:
+        """The lead averaged over the laws."""
+        return float(np.mean(list(self.by_form.values()))) if self.by_form else self.lead
+
+    @property
     def forms_disagree(self) -> bool:
         """Whether forms that fit the runs about as well differ in who is ahead."""
         return len({value > 0 for value in self.by_form.values()}) > 1
@@ -153,20 +158,28 @@ def decide(ahead: float, resolution: float, probability: float | None, by_form: 
         return NOT_FEASIBLE
     if np.isinf(ahead):  # only one of the two can be done
         return DISTILL if ahead > 0 else TRAIN
+    mean = float(np.mean(list(by_form.values()))) if by_form else ahead
     agreed = {value > 0 for value in by_form.values() if not np.isnan(value)} <= {ahead > 0}
     sure = probability is None or (probability if ahead > 0 else 1 - probability) >= SURE
-    if abs(ahead) < resolution or not agreed or not sure:
+    if min(abs(ahead), abs(mean)) < resolution or not agreed or not sure:
         return TOO_CLOSE
     return DISTILL if ahead > 0 else TRAIN
 
 
-def crossovers_of(law: StudentLaw, problem: Problem, *, resolution: float = NEGLIGIBLE_NATS) -> dict[str, Crossover]:
-    """Leads over compute of a problem's student by scenario."""
+def crossovers_of(
+    law: StudentLaw,
+    problem: Problem,
+    *,
+    resolution: float = NEGLIGIBLE_NATS,
+    forms: Mapping[str, StudentLaw] | None = None,
+) -> dict[str, Crossover]:
+    """Leads over compute of a problem's student by scenario, clear where they are under all laws that fit as well."""
     return compute_crossovers(
         law,
         problem.student_params,
         problem.scenarios,
         resolution=resolution,
+        forms=forms,
         bounds=problem.bounds,
         costs=problem.costs,
     )

@@ -128,7 +128,7 @@ def confidence_sentences(confidence: Mapping[str, Confidence], doubtful: Collect
         if row.token_worth
     ]
     forms = len(rows[0].by_form)
-    averaged = f", averaged over {forms} laws that fit the runs about as well" if forms > 1 else ""
+    averaged = f", averaged over {forms} laws" if forms > 1 else ""
     return [
         f"distilling beats supervised training in this share of the resamples{averaged}: {', '.join(parts)}.",
         f"90 % interval of what a distilled token is worth, in supervised tokens: {', '.join(worth)}.",

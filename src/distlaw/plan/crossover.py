@@ -1,7 +1,7 @@
 """Where the lead passes between distillation and supervised training, and what distilling saves (figures 33 and 34)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,7 @@ from distlaw.costs import CostModel, Scenario
 from distlaw.laws import StudentLaw
 from distlaw.plan.optimum import Optimum, distilled_optimum, supervised_optimum
 from distlaw.plan.problem import Bounds
-from distlaw.plan.sign_changes import Span, sign_changes, spans_above
+from distlaw.plan.sign_changes import SignChanges, Span, sign_changes, spans_above
 
 Array = NDArray[np.float64]
 
@@ -57,6 +57,8 @@ class Lead:
         clearly_ahead: Spans in which it is ahead by more than the law's resolution.
         clearly_behind: Spans in which it is behind by more than that.
         resolution: That resolution in nats; 0 where none was given, and the clear spans are then the others.
+        margin: Nats by which distillation must be ahead to count as ahead.
+        by_form: The same under each law that fits the runs about as well; the clear spans are then those of all.
     """
 
     student_params: float
@@ -66,6 +68,8 @@ class Lead:
     clearly_ahead: tuple[Span, ...]
     clearly_behind: tuple[Span, ...]
     resolution: float
+    margin: float = 0.0
+    by_form: Mapping[str, "Lead"] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -81,7 +85,10 @@ class Lead:
 
     def ahead_words(self, unit: str = "FLOPs") -> str:
         """Where distillation is ahead, such as `ahead below 5.4e+21 FLOPs`."""
-        return _spans_in_words("ahead", self.ahead, self.searched, unit) if self.ahead else "behind throughout"
+        what = f"ahead by {self.margin:g} nats or more" if self.margin else "ahead"
+        if not self.ahead:
+            return f"nowhere {what}" if self.margin else "behind throughout"
+        return _spans_in_words(what, self.ahead, self.searched, unit)
 
     def clear_words(self, unit: str = "FLOPs") -> str:
         """Where one is ahead by more than the resolution; empty where none was given."""
@@ -94,12 +101,25 @@ class Lead:
         ]
         if not clear:
             return f"nowhere by more than {self.resolution:.3g} nats: too close to call"
+        if any(text.endswith("throughout") for text in clear):
+            return clear[0]
         return "; ".join([*clear, "too close to call elsewhere"])
 
     def words(self, unit: str = "FLOPs") -> str:
         """The whole range in words."""
-        clear = self.clear_words(unit)
-        return self.ahead_words(unit) + (f" ({clear})" if clear else "")
+        notes = [text for text in (self.clear_words(unit), self.other_laws(unit)) if text]
+        return self.ahead_words(unit) + (f" ({'; '.join(notes)})" if notes else "")
+
+    def other_laws(self, unit: str = "FLOPs") -> str:
+        """Where laws that fit the runs about as well put the last loss of the lead; empty without any."""
+        lost = [one.last_lost for one in self.by_form.values()]
+        at = [one.at for one in lost if one is not None]
+        if len(lost) < 2 or not at:
+            return ""
+        never = f"; {len(lost) - len(at)} of them nowhere" if len(at) < len(lost) else ""
+        return (
+            f"{len(lost)} laws that fit the runs put its end at {min(at):.2e} to {max(at):.2e} {unit}".rstrip() + never
+        )
 
 
 def _spans_in_words(what: str, spans: Sequence[Span], searched: Span, unit: str) -> str:
@@ -173,6 +193,7 @@ def compute_crossovers(
     compute_range: tuple[float, float] = (1e17, 1e30),
     margin: float = 0.0,
     resolution: float = 0.0,
+    forms: Mapping[str, StudentLaw] | None = None,
     bounds: Bounds | None = None,
     costs: CostModel | None = None,
 ) -> dict[str, Crossover]:
@@ -187,6 +208,7 @@ def compute_crossovers(
         compute_range: FLOPs searched.
         margin: Nats by which distillation must be ahead to count as ahead.
         resolution: Nats that the law can tell; spans with a larger lead are given as clear ones.
+        forms: Laws that fit the same runs about as well: clear is what is clear under each of them.
         bounds: Bounds of the search.
         costs: What a token costs.
 
@@ -197,6 +219,12 @@ def compute_crossovers(
     >>> found.leads[0].words()
     'ahead below 2.95e+21 FLOPs'
     """
+    if forms:
+        named = {"margin": margin, "resolution": resolution, "bounds": bounds, "costs": costs}
+        asked = [law, *(form for form in forms.values() if form is not law)]
+        found = [compute_crossovers(one, N_S, scenarios, compute_range=compute_range, **named) for one in asked]
+        names = [next((name for name, form in forms.items() if form is one), "") for one in asked]
+        return {name: _under_all(dict(zip(names, (one[name] for one in found), strict=True))) for name in found[0]}
     sizes = np.atleast_1d(np.asarray(N_S, dtype=np.float64))
     # One row for each pair of scenario and size, so that all of them are searched together.
     n = np.tile(sizes, len(scenarios))
@@ -205,8 +233,11 @@ def compute_crossovers(
         for share in ("teacher_logits", "teacher_pretraining")
     )
 
+    costs = costs or CostModel()
+    serving = costs.student_flops(n) * costs.serving_tokens  # the scan is over what is left when it is paid for
+
     def both(rows: NDArray[np.intp], log_compute: Array) -> tuple[Optimum, Optimum]:
-        compute, size = np.exp(log_compute), n[rows, None]
+        compute, size = np.exp(log_compute) + serving[rows, None], n[rows, None]
         supervised = supervised_optimum(law.supervised, size, compute=compute, bounds=bounds, costs=costs)
         return supervised, distilled_optimum(
             law,
@@ -218,7 +249,7 @@ def compute_crossovers(
             costs=costs,
         )
 
-    leads = _leads(both, n, compute_range, margin=margin, resolution=resolution)
+    leads = _leads(both, n, compute_range, margin=margin, resolution=resolution, offsets=serving)
     return {
         scenario.name: Crossover(student_params=sizes, leads=leads[i * sizes.size : (i + 1) * sizes.size])
         for i, scenario in enumerate(scenarios)
@@ -257,6 +288,32 @@ def token_crossover(
     return Crossover(student_params=sizes, leads=_leads(both, sizes, token_range, margin=margin, resolution=resolution))
 
 
+def _under_all(by_form: Mapping[str, Crossover]) -> Crossover:
+    """The first law's leads, clear where those of all laws are."""
+    first, *others = by_form.values()
+    leads = []
+    for i, lead in enumerate(first.leads):
+        each = [lead, *(one.leads[i] for one in others)]
+        leads.append(
+            replace(
+                lead,
+                clearly_ahead=_common([one.clearly_ahead for one in each]),
+                clearly_behind=_common([one.clearly_behind for one in each]),
+                by_form={name: one.leads[i] for name, one in by_form.items()},
+            )
+        )
+    return replace(first, leads=tuple(leads))
+
+
+def _common(spans: Sequence[tuple[Span, ...]]) -> tuple[Span, ...]:
+    """What lies in one of the spans of each."""
+    found = list(spans[0])
+    for others in spans[1:]:
+        pairs = [(max(a, c), min(b, d)) for a, b in found for c, d in others]
+        found = [(low, high) for low, high in pairs if low < high]
+    return tuple(found)
+
+
 def _leads(
     both: Callable[[NDArray[np.intp], Array], tuple[Optimum, Optimum]],
     sizes: Array,
@@ -264,39 +321,50 @@ def _leads(
     *,
     margin: float,
     resolution: float,
+    offsets: Array | None = None,
 ) -> tuple[Lead, ...]:
-    """Leads of each row of a batch of problems; `both` solves rows (m,) at log budgets (m, k)."""
+    """Leads of each row of a batch of problems; `both` solves rows (m,) at log budgets (m, k) above their offsets."""
+    offsets = np.zeros(sizes.size) if offsets is None else offsets
 
     def lead(rows: NDArray[np.intp], x: Array) -> Array:
         supervised, distilled = both(rows, x)
         # Where distilling alone is not feasible it is behind; where nothing is, nobody is ahead.
         behind = np.where(supervised.feasible, -1.0, np.nan)
-        return np.where(distilled.feasible, supervised.student_loss - distilled.student_loss - margin, behind)
+        return np.where(distilled.feasible, supervised.student_loss - distilled.student_loss, behind)
 
     logs = (float(np.log(limits[0])), float(np.log(limits[1])))
-    levels = [_NO_LEAD] + ([resolution, -resolution] if resolution else [])
+    levels = [margin + _NO_LEAD] + ([resolution, -resolution] if resolution else [])
     changes = sign_changes(lead, sizes.size, logs, levels)
     found = []
     for row, size in enumerate(sizes):
         zero = changes[0][row]
-        start = float(np.exp(zero.low))
+        start, offset = float(np.exp(zero.low)), float(offsets[row])
+
+        def spans(found: SignChanges, offset: float = offset) -> tuple[Span, ...]:
+            return tuple((low + offset, high + offset) for low, high in spans_above(found, limits[1]))
+
         clear = (zero, zero) if not resolution else (changes[1][row], changes[2][row])
         found.append(
             Lead(
                 student_params=float(size),
-                searched=(start, limits[1]),
-                crossings=_crossings(both, row, zero.at, zero.rises),
-                ahead=spans_above(zero, limits[1]),
-                clearly_ahead=spans_above(clear[0], limits[1]),
-                clearly_behind=spans_above(clear[1].negated, limits[1]),
+                searched=(start + offset, limits[1] + offset),
+                crossings=_crossings(both, row, zero.at, zero.rises, offset),
+                ahead=spans(zero),
+                clearly_ahead=spans(clear[0]),
+                clearly_behind=spans(clear[1].negated),
                 resolution=resolution,
+                margin=margin,
             )
         )
     return tuple(found)
 
 
 def _crossings(
-    both: Callable[[NDArray[np.intp], Array], tuple[Optimum, Optimum]], row: int, at: Array, rises: NDArray[np.bool_]
+    both: Callable[[NDArray[np.intp], Array], tuple[Optimum, Optimum]],
+    row: int,
+    at: Array,
+    rises: NDArray[np.bool_],
+    offset: float,
 ) -> tuple[Crossing, ...]:
     if not at.size:
         return ()
@@ -312,7 +380,7 @@ def _crossings(
 
     return tuple(
         Crossing(
-            at=float(np.exp(x)),
+            at=float(np.exp(x)) + offset,
             direction=TAKES_LEAD if rises[i] else LOSES_LEAD,
             student_loss=required(supervised.student_loss, i),
             student_tokens=required(supervised.student_tokens, i),

@@ -14,13 +14,16 @@ from distlaw.plan.problem import Problem
 
 Array = NDArray[np.float64]
 
+_ENDLESS = 1e40  # FLOPs
+
 
 @dataclass(frozen=True, kw_only=True)
 class EqualTerms:
     """Supervised training and distillation in each scenario, each at its best for the same budget.
 
     For a budget that is the problem's own. For a target loss, which both reach, it is the compute of the cheaper one:
-    what the dearer one misses the target by there is how far it is behind.
+    what the dearer one misses the target by there is how far it is behind. One that does not reach the target within
+    the bounds is behind by what it misses it by with compute for nothing.
 
     Attributes:
         student_params: N_S.
@@ -67,26 +70,24 @@ def on_equal_terms(law: StudentLaw, problem: Problem, scenarios: Sequence[Scenar
     """
     asked = problem.scenarios if scenarios is None else scenarios
     supervised, distilled = _optima(law, problem, asked, {})
+    some = supervised.feasible | distilled.feasible
     if problem.target_loss is not None:
-        spent = np.fmin(supervised.flops.total, distilled.flops.total)
-        spent = np.where(supervised.feasible & distilled.feasible, spent, 1.0)
-        cheaper = distilled.flops.total < supervised.flops.total
-        alone, taught = _optima(law, problem, asked, {"compute": spent})
-        # What can do nothing at all with so little is behind by any measure.
-        missed = np.where(cheaper, alone.student_loss, taught.student_loss) - problem.target_loss
-        missed = np.nan_to_num(missed, nan=np.inf)
-        lead = np.where(cheaper, missed, -missed)
-        known = supervised.feasible & distilled.feasible
-        supervised, distilled = alone, taught
-    else:
-        lead = supervised.student_loss - distilled.student_loss
-        known = supervised.feasible & distilled.feasible
-    one_only = np.where(distilled.feasible, np.inf, np.where(supervised.feasible, -np.inf, np.nan))
+        alone, taught = supervised.flops.total, distilled.flops.total
+        reach = supervised.feasible & distilled.feasible
+        cheaper = np.fmin(alone, taught)
+        # With one alone that reaches the target, the other may spend what it likes.
+        for_alone = np.where(reach, cheaper, np.where(supervised.feasible, alone, _ENDLESS))
+        for_taught = np.where(reach, cheaper, np.where(distilled.feasible, taught, _ENDLESS))
+        supervised, _ = _optima(law, problem, asked, {"compute": for_alone})
+        _, distilled = _optima(law, problem, asked, {"compute": for_taught})
+    lead = supervised.student_loss - distilled.student_loss
+    known = supervised.feasible & distilled.feasible
+    one_only = np.where(distilled.feasible, np.inf, -np.inf)  # what can do nothing at all is behind by any measure
     return EqualTerms(
         student_params=problem.student_params,
         supervised=supervised,
         distilled=distilled,
-        lead=np.where(known, lead, one_only),
+        lead=np.where(some, np.where(known, lead, one_only), np.nan),
     )
 
 

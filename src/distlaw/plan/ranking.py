@@ -72,6 +72,11 @@ class RankedTeacher:
     resolution: float
 
     @property
+    def mean_gain(self) -> float:
+        """The gain averaged over the laws."""
+        return float(np.mean(list(self.by_form.values()))) if self.by_form else self.gain
+
+    @property
     def forms_disagree(self) -> bool:
         """Whether forms that fit the runs about as well differ in who is ahead."""
         return len({value > 0 for value in self.by_form.values()}) > 1

@@ -9,7 +9,7 @@ from distlaw.plan.comparison import DISTILL, TOO_CLOSE
 from distlaw.plan.confidence import percent
 from distlaw.plan.problem import Problem
 from distlaw.plan.ranking import NO_TEACHER, RankedTeacher
-from distlaw.plan.verdict import loss_in_words, nats
+from distlaw.plan.verdict import loss_in_words, nats, within
 from distlaw.runs import format_quantity, one_line
 
 
@@ -36,9 +36,11 @@ def ranking_headline(ranked: Sequence[RankedTeacher], problem: Problem, scenario
     name = f"'{one_line(row.name, 60)}'"
     teacher = f"{name} ({_teacher(row)})"
     if row.decision == TOO_CLOSE:
-        return (
-            f"Too close to call: {student} ends at about {alone} with {teacher} or from scratch, {paid}: {_doubt(row)}."
-        )
+        ends = f"about {alone} with {teacher} or from scratch"
+        if abs(row.gain) >= row.resolution:
+            taught = loss_in_words(row.student_loss, row.student_loss_interval, row.resolution)
+            ends = f"{taught} with {teacher}, and at {alone} from scratch"
+        return f"Too close to call: {student} ends at {ends}, {paid}: {_doubt(row)}."
     size = f"{nats(abs(row.gain), row.resolution)} nats{_between(row)}"
     agree = "" if row.probability is None else f"; {_sure(row)}"
     if row.decision == DISTILL:
@@ -63,7 +65,7 @@ def ranking_sentences(ranked: Sequence[RankedTeacher]) -> list[str]:
         f"The student of '{one_line(row.name, 60)}' is {ahead} supervised training at the teacher's {_loss(row)}; that"
         f" {change}."
         if row.decision != TOO_CLOSE
-        else f"At the teacher's {_loss(row)} the two are too close to call; the law puts them level"
+        else f"At the teacher's {_loss(row)}, the two are too close to call; under this law they would be level"
         f" {'at a loss of ' + ' and of '.join(turn.split(' ')[1] for turn in turns) if turns else 'at no likely loss'}."
     ]
     level = [
@@ -110,17 +112,17 @@ def _between(row: RankedTeacher) -> str:
 def _sure(row: RankedTeacher) -> str:
     assert row.probability is not None
     share = percent(row.probability if row.decision == DISTILL else 1 - row.probability)
-    forms = f" and all {len(row.by_form)} laws that fit the runs" if len(row.by_form) > 1 else ""
+    forms = f" and all {len(row.by_form)} laws" if len(row.by_form) > 1 else ""
     return f"{share} of the resamples{forms} agree"
 
 
 def _doubt(row: RankedTeacher) -> str:
     reasons = []
-    if abs(row.gain) < row.resolution:
-        reasons.append(f"the two are within {row.resolution:g} nats, which is all that the law can tell")
+    if min(abs(row.gain), abs(row.mean_gain)) < row.resolution:
+        reasons.append(within(row.resolution, over_all=abs(row.gain) >= row.resolution))
     if row.forms_disagree:
         each = ", ".join(f"{name} {nats(value, row.resolution, sign=True)}" for name, value in row.by_form.items())
-        reasons.append(f"laws that fit the same runs about as well disagree (nats that distilling gains: {each})")
+        reasons.append(f"laws that fit the same runs disagree (nats that distilling gains: {each})")
     if row.probability is not None:
         reasons.append(
             f"distilling is ahead in {percent(row.probability, certain=False)} of the resamples{_between(row)}"

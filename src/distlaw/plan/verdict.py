@@ -19,6 +19,7 @@ from distlaw.plan.comparison import (
 from distlaw.plan.confidence import Confidence, confidence_sentences, percent
 from distlaw.plan.crossover import Crossing, Crossover
 from distlaw.plan.options import SUPERVISED, Plan
+from distlaw.plan.problem import Problem
 from distlaw.runs import format_quantity
 
 SITUATIONS = {
@@ -81,7 +82,11 @@ def judge(
     doubtful = [one.scenario for one in comparisons if one.decision == TOO_CLOSE]
     return Verdict(
         best=plan.best.scenario,
-        sentences=(*sentences, *_explanation(comparisons), *confidence_sentences(confidence or {}, doubtful)),
+        sentences=(
+            *sentences,
+            *_explanation(comparisons, plan.problem),
+            *confidence_sentences(confidence or {}, doubtful),
+        ),
         comparisons=comparisons,
         headlines={one.scenario: headline(plan, one, (confidence or {}).get(one.scenario)) for one in comparisons},
     )
@@ -92,15 +97,16 @@ def _sentence(plan: Plan, one: Comparison, fitted: Mapping[str, tuple[float, flo
     situation, option = SITUATIONS[one.scenario], plan[one.scenario]
     if one.decision == NOT_FEASIBLE:
         return f"{situation}: out of reach; neither way is feasible within the budget and bounds."
-    if not option.feasible:
+    if not option.feasible and one.decision != TOO_CLOSE:
         return f"{situation}: train supervised; distilling is not feasible within the budget and bounds."
-    if not plan[SUPERVISED].feasible:
+    if not plan[SUPERVISED].feasible and one.decision != TOO_CLOSE:
         return f"{situation}: distill; supervised training does not get there within the bounds."
     parts = [f"{situation}: {_answer(plan, one)}"]
     if one.students_to_flip is not None and one.decision == TRAIN:
         parts.append(f"distilling wins once {one.students_to_flip:.0f} students share the teacher")
     if one.over_compute is not None:
-        parts.append(f"at equal compute distilling is {one.over_compute.words()}")
+        paid = "if compute were paid for, " if plan.problem.student_tokens is not None else ""
+        parts.append(f"{paid}at equal compute distilling is {one.over_compute.words()}")
         outside = outside_fitted(one.over_compute.crossings, fitted)
         if outside:
             parts.append(outside)
@@ -131,7 +137,7 @@ def _needs(plan: Plan, one: Comparison) -> str:
         return "supervised training of this size gets there on no amount of data"
     if np.isinf(ratio):
         return f"supervised training does not get there on the {format_quantity(most)} tokens allowed"
-    if plan.problem.compute is None or ratio < 1:
+    if plan.problem.compute is None or ratio < 1.005:
         return f"supervised training would need {one.token_worth:.3g} times the tokens"
     return f"supervised training would need {ratio:.3g} times this compute"
 
@@ -139,13 +145,13 @@ def _needs(plan: Plan, one: Comparison) -> str:
 def _doubt(one: Comparison, *, short: bool = False) -> str:
     """Why nobody can tell; in short without what each law says."""
     reasons = []
-    if abs(one.lead) < one.resolution:
-        reasons.append(f"the two are within {one.resolution:g} nats, which is all that the law can tell")
+    if min(abs(one.lead), abs(one.mean_lead)) < one.resolution:
+        reasons.append(within(one.resolution, over_all=abs(one.lead) >= one.resolution))
     if one.forms_disagree and short:
-        reasons.append("laws that fit the same runs about as well disagree")
+        reasons.append("laws that fit the same runs disagree")
     elif one.forms_disagree:
         each = ", ".join(f"{name} {nats(value, one.resolution, sign=True)}" for name, value in one.by_form.items())
-        reasons.append(f"laws that fit the same runs about as well disagree (nats that distilling gains: {each})")
+        reasons.append(f"laws that fit the same runs disagree (nats that distilling gains: {each})")
     if one.probability is not None:
         share = percent(one.probability, certain=False)
         reasons.append(f"distilling is ahead in {share} of the resamples{_between(one)}")
@@ -161,6 +167,12 @@ def _between(one: Comparison) -> str:
         else (-one.lead_interval[1], -one.lead_interval[0])
     )
     return f" (90 % interval {nats(low, one.resolution)} to {nats(high, one.resolution)})"
+
+
+def within(resolution: float, *, over_all: bool = False) -> str:
+    """That a lead is no more than the law can tell, or the lead averaged over all laws is not."""
+    who = "averaged over the laws the two are" if over_all else "the two are"
+    return f"{who} within {resolution:.2g} nats, which is all that the law can tell"
 
 
 def nats(value: float, resolution: float, *, sign: bool = False) -> str:
@@ -188,14 +200,27 @@ def headline(plan: Plan, one: Comparison, sure: Confidence | None = None) -> str
             f"Out of reach: {situation}, {student} gets there neither distilled nor from scratch within this budget and"
             f" bounds; feasible is {' or '.join(others)}."
         )
-    if not option.feasible:
+    if not option.feasible and one.decision != TOO_CLOSE:
         return f"Train from scratch: {situation}, distilling {student} is not feasible within this budget and bounds."
+    if target is not None and one.decision == TOO_CLOSE:
+        share = option.flops.total / baseline.flops.total
+        takes = f" ({share:.3g} times distilled, under this law)" if np.isfinite(share) else ""
+        reached = f"{student} takes about as much compute to {target:.4g} nats distilled as from scratch{takes}"
+        return f"Too close to call: {situation}, {reached}: {_doubt(one)}."
     if not baseline.feasible:
-        return f"Distill: {situation}, {student} gets there distilled, and not from scratch within these bounds."
+        agree = "" if one.probability is None else f"; {_sure(one)}"
+        gets = f"{student} gets to {target:.4g} nats distilled" if target is not None else f"{student} can be distilled"
+        short = (
+            f", and from scratch it ends {nats(abs(one.lead), one.resolution)} nats short of that within these bounds"
+        )
+        return f"Distill: {situation}, {gets}{short if np.isfinite(one.lead) else ', and not trained'}{agree}."
     if one.decision == TOO_CLOSE:
-        ends = loss_in_words(baseline.student_loss, sure and sure.supervised_loss, one.resolution)
-        reached = f" {student} ends at about {ends} either way" if target is None else f" {student}"
-        return f"Too close to call: {situation},{reached}: {_doubt(one)}."
+        alone = loss_in_words(baseline.student_loss, sure and sure.supervised_loss, one.resolution)
+        reached = f"{student} ends at about {alone} either way"
+        if abs(one.lead) >= one.resolution:
+            taught = loss_in_words(option.student_loss, sure and sure.student_loss, one.resolution)
+            reached = f"{student} ends at {taught} distilled and at {alone} from scratch"
+        return f"Too close to call: {situation}, {reached}: {_doubt(one)}."
     word = "Distill" if one.decision == DISTILL else "Train from scratch"
     agree = "" if one.probability is None else f"; {_sure(one)}"
     if target is not None:
@@ -214,7 +239,7 @@ def _sure(one: Comparison) -> str:
     assert one.probability is not None
     ahead = one.decision == DISTILL
     share = percent(one.probability if ahead else 1 - one.probability)
-    forms = f" and all {len(one.by_form)} laws that fit the runs" if len(one.by_form) > 1 else ""
+    forms = f" and all {len(one.by_form)} laws" if len(one.by_form) > 1 else ""
     return f"{share} of the resamples{forms} agree"
 
 
@@ -239,7 +264,7 @@ def outside_fitted(crossings: Sequence[Crossing], fitted: Mapping[str, tuple[flo
     return f"an extrapolation: {', '.join(beyond)}, fitted were {format_quantity(low)} to {format_quantity(high)}"
 
 
-def _explanation(comparisons: Sequence[Comparison]) -> list[str]:
+def _explanation(comparisons: Sequence[Comparison], problem: Problem) -> list[str]:
     """Why, in kappa and costs; empty where nothing is feasible."""
     feasible = [c for c in comparisons if np.isfinite(c.token_cost)]
     if not feasible:
@@ -248,7 +273,10 @@ def _explanation(comparisons: Sequence[Comparison]) -> list[str]:
         f"{c.scenario} {f'{c.token_worth:.2f}' if np.isfinite(c.token_worth) else 'no amount'} / {c.token_cost:.2f}"
         for c in feasible
     ]
-    text = "worth / cost of a distilled token, in supervised tokens (distilling pays where worth > cost): "
+    pays = "compute is free here, so that its cost decides nothing"
+    if problem.student_tokens is None:
+        pays = "distilling pays where worth > cost"
+    text = f"worth / cost of a distilled token, in supervised tokens ({pays}): "
     text += ", ".join(pairs)
     for c in feasible:
         if c.most_teacher_params is not None and np.isfinite(c.most_teacher_params):

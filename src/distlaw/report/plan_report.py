@@ -83,7 +83,12 @@ def plan_page(shown: PlanShown, *, command: str = "") -> Page:
     assert not isinstance(law, SupervisedLaw)
     grid = budgets_around(law, plan)
     options = plan_table(
-        plan, shown.verdict, law=shown.law, bills=shown.bills, spread=shown.spread, scenario=shown.scenario
+        plan,
+        shown.verdict,
+        law=shown.law,
+        bills=shown.bills,
+        spread=shown.spread,
+        scenario=None if own else shown.scenario,
     )
     loss, spending = loss_chart(grid, plan, intervals=shown.spread), spending_chart(grid, plan, shown.scenario)
     sections = [

@@ -75,6 +75,7 @@ def plan_table(
         scenario: The user's own situation.
     """
     problem, resolution = plan.problem, verdict.comparisons[0].resolution
+    intervals = bool(spread) and problem.target_loss is None  # every row has the target
     has_bills = any(bill is not None for bill in bills)
     totals = [option.flops.total for option in plan.options if option.feasible]
     # Where every option spends the budget, a column that repeats it says nothing.
@@ -86,7 +87,8 @@ def plan_table(
         f"A student of {format_quantity(problem.student_params)} parameters {_goal(plan)} (law {law})",
         "option",
         Column("student loss", ALWAYS),
-        *((Column("90% interval", DETAIL), Column("wins", ALWAYS)) if spread else ()),
+        *((Column("90% interval", DETAIL),) if intervals else ()),
+        *((Column("wins", ALWAYS),) if spread else ()),
         Column("against scratch", ALWAYS),
         "student tokens",
         "teacher",
@@ -95,7 +97,7 @@ def plan_table(
         Column(f"student / logits / teacher{' / serving' if len(parts) == 4 else ''} FLOPs", DETAIL + 1),
         *(("FLOPs",) if has_totals else ()),
         *(("GPU-hours", Column("MWh", DETAIL + 1), Column("$", ALWAYS)) if has_bills else ()),
-        caption=_caption(plan, resolution, scenario),
+        caption=_caption(plan, resolution),
     )
     for option, bill in zip(plan.options, bills, strict=True):
         name = option.scenario + (" (yours)" if option.scenario == scenario else "")
@@ -107,7 +109,12 @@ def plan_table(
         table.add_row(
             name,
             loss_cell(option.student_loss, resolution),
-            *(_spread(spread[option.scenario], comparison, resolution) if spread else ()),
+            *((interval_cell(spread[option.scenario].student_loss, resolution),) if spread and intervals else ()),
+            *(
+                ("" if comparison is None else share_cell(spread[option.scenario].probability, comparison.decision),)
+                if spread
+                else ()
+            ),
             "" if comparison is None else lead_cell(plan, comparison),
             _starred(option, "student_tokens"),
             _starred(option, "teacher_params"),
@@ -134,24 +141,20 @@ def _goal(plan: Plan) -> str:
     return f"to {problem.target_loss:.4g} nats"
 
 
-def _caption(plan: Plan, resolution: float, scenario: str | None) -> str:
-    notes = [f"losses in nats per token; too close: a lead that the law cannot tell (below {resolution:g} nats, or its"]
+def _caption(plan: Plan, resolution: float) -> str:
+    notes = [
+        f"losses in nats per token; too close: a lead that the law cannot tell (below {resolution:.2g} nats, or its"
+    ]
     notes[0] += " alternatives disagree)"
     if any(option.at_bounds for option in plan.options):
         notes.append("* on a bound of the search")
-    if scenario is not None:
-        notes.append("teacher: one of many that are as good, see below")
+    notes.append("teacher: one of many that are as good")
     return "; ".join(notes)
 
 
 def _starred(option: Option, name: str) -> str:
     bounded = any(bound.startswith(name) for bound in option.at_bounds)
     return size_text(getattr(option, name)) + ("*" if bounded else "")
-
-
-def _spread(row: OptionUncertainty, comparison: Comparison | None, resolution: float) -> tuple[str, str]:
-    share = "" if comparison is None else share_cell(row.probability, comparison.decision)
-    return interval_cell(row.student_loss, resolution), share
 
 
 def teachers_table(ranked: Sequence[RankedTeacher], *, law: str, scenario: str) -> Table:
@@ -215,8 +218,8 @@ def crossover_table(students: Sequence[Mapping[str, Any]], *, law: str, target_l
         Column("clearly", words=True),
         Column("beyond the fitted tokens", DETAIL, words=True),
         *(() if target_loss is None else (f"data ratio to {target_loss:g}", "compute ratio")),
-        caption="over FLOPs for equal compute, over tokens for equal tokens; clearly: by more than the law's"
-        " resolution; ratios: distilled over supervised",
+        caption="in FLOPs for equal compute, in tokens for equal tokens; clearly: by more than the law's resolution,"
+        " under every law that fits as well" + ("" if target_loss is None else "; ratios: distilled over supervised"),
     )
     for student in students:
         size, tokens = format_quantity(student["student_params"]), student["equal_tokens"]

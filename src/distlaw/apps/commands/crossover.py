@@ -16,7 +16,7 @@ from distlaw.apps.options import (
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
-from distlaw.apps.plan_run import DEFAULT_SCENARIO, lead_content
+from distlaw.apps.plan_run import DEFAULT_SCENARIO, forms_of, lead_content
 from distlaw.costs import SCENARIOS, CostModel
 from distlaw.laws import DEFAULT_LAW, PublishedLaw
 from distlaw.plan import SITUATIONS, Lead, compute_crossovers, ratios_to_supervised, token_crossover
@@ -86,6 +86,7 @@ def crossover(
         bounds=bounds,
         token_range=bounds.student_tokens,
     )
+    forms, _ = forms_of(found)
     students, at_crossings = [], []
     for i, (size, cost) in enumerate(zip(sizes, costs, strict=True)):
         by_compute = compute_crossovers(
@@ -94,6 +95,7 @@ def crossover(
             scenarios,
             margin=margin,
             resolution=found.resolution,
+            forms=forms,
             bounds=bounds,
             costs=cost,
         )

@@ -13,6 +13,7 @@ from distlaw.apps.options import (
     Sharing,
     make_problem,
     planning_law,
+    students_vocabulary,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
@@ -73,7 +74,7 @@ def plan(
         own=own,
         machine=machine,
         vocabulary=family.vocabulary,
-        student_vocabulary=None if student.shape is None else student.shape.n_vocab,
+        student_vocabulary=students_vocabulary(student, family),
         warnings=vocabulary_warnings(student, found, "student"),
     )
     if figure is not None:
@@ -89,7 +90,16 @@ def plan(
 
     print_sentences(run.headline)
     out = console()
-    out.print(plan_table(run.plan, run.verdict, law=law, bills=run.bills, spread=run.spread, scenario=run.scenario))
+    out.print(
+        plan_table(
+            run.plan,
+            run.verdict,
+            law=law,
+            bills=run.bills,
+            spread=run.spread,
+            scenario=None if run.own else run.scenario,
+        )
+    )
     if run.own:
         out.print(teachers_table(run.own, law=law, scenario=scenario))
     print_sentences(*run.sentences, bullets=True)

@@ -22,6 +22,7 @@ from distlaw.apps.options import (
     make_problem,
     planning_law,
     read_size,
+    students_vocabulary,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_warnings
@@ -122,7 +123,7 @@ def plan(
         own=own,
         machine=machine,
         vocabulary=family.vocabulary,
-        student_vocabulary=None if student.shape is None else student.shape.n_vocab,
+        student_vocabulary=students_vocabulary(student, family),
         warnings=vocabulary_warnings(student, found, "student"),
     )
     words = _words(

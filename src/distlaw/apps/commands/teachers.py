@@ -14,6 +14,7 @@ from distlaw.apps.options import (
     Sharing,
     make_problem,
     planning_law,
+    students_vocabulary,
     vocabulary_warnings,
 )
 from distlaw.apps.output import console, print_json, print_sentences, print_warnings
@@ -61,7 +62,7 @@ def teachers(
     goal = budget.as_goal(hardware.machine())
     problem = make_problem(student, goal, limits, sharing, family)
     at_hand = read_teachers(table, bytes_per_token=bytes_per_token, n_ctx=family.context)
-    vocabulary = None if student.shape is None else float(student.shape.n_vocab)
+    vocabulary = students_vocabulary(student, family)
     if not at_hand:
         raise ValueError("no teachers given: the table needs at least one row")
     ranked = rank_own(found, problem, at_hand, scenario, vocabulary=family.vocabulary, student_vocabulary=vocabulary)

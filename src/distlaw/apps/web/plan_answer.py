@@ -283,7 +283,9 @@ def _whole(law: Law, question: PlanQuestion) -> PlanRun:
 @remembered(512)
 def _own_crossovers(law: Law, question: PlanQuestion) -> dict[str, Crossover]:
     resolution = max(law.found.resolution, NEGLIGIBLE_NATS)
-    return _ASIDE.do(crossovers_of, law.student_law, question.problem, resolution=resolution)
+    return _ASIDE.do(
+        crossovers_of, law.student_law, question.problem, resolution=resolution, forms=forms_of(law.found)[0]
+    )
 
 
 @remembered(256)

@@ -98,7 +98,8 @@ def options_table(
     """The options of the plan, the user's own marked; who is ahead stands there once it has been judged."""
     serving = one.plan.problem.costs.serving_tokens > 0
     columns = ["Option", "Student loss, nats"]
-    columns += ["90 % interval"] if intervals else []
+    has_intervals = bool(intervals) and one.plan.problem.target_loss is None  # every row has the target
+    columns += ["90 % interval"] if has_intervals else []
     columns += ["Against scratch", "Distilling ahead in"] if verdict else []
     columns += ["Student tokens", "Teacher, for one", "Teacher tokens", "Teacher loss", "Compute goes to"]
     # Where every option spends the budget, a column that repeats it says nothing.
@@ -119,7 +120,7 @@ def options_table(
             [
                 option.scenario,
                 nats(option.student_loss, one.resolution),
-                *((interval_cell(row and row.student_loss, one.resolution),) if intervals else ()),
+                *((interval_cell(row and row.student_loss, one.resolution),) if has_intervals else ()),
                 *(_judged(one, option, verdict) if verdict else ()),
                 format_quantity(option.student_tokens) + _star(option, "student_tokens"),
                 _size(option, "teacher_params"),
