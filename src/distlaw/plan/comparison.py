@@ -69,7 +69,7 @@ class Comparison:
     @property
     def mean_lead(self) -> float:
         """The lead averaged over the laws."""
-        return float(np.mean(list(self.by_form.values()))) if self.by_form else self.lead
+        return float(np.nanmean(list(self.by_form.values()))) if self.by_form else self.lead
 
     @property
     def forms_disagree(self) -> bool:
@@ -158,7 +158,7 @@ def decide(ahead: float, resolution: float, probability: float | None, by_form: 
         return NOT_FEASIBLE
     if np.isinf(ahead):  # only one of the two can be done
         return DISTILL if ahead > 0 else TRAIN
-    mean = float(np.mean(list(by_form.values()))) if by_form else ahead
+    mean = float(np.nanmean(list(by_form.values()))) if by_form else ahead
     agreed = {value > 0 for value in by_form.values() if not np.isnan(value)} <= {ahead > 0}
     sure = probability is None or (probability if ahead > 0 else 1 - probability) >= SURE
     if min(abs(ahead), abs(mean)) < resolution or not agreed or not sure:

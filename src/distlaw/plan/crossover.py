@@ -94,16 +94,16 @@ class Lead:
         """Where one is ahead by more than the resolution; empty where none was given."""
         if not self.resolution:
             return ""
+        laws = " under every law" if len(self.by_form) > 1 else ""
         clear = [
-            _spans_in_words(f"{word} by more than {self.resolution:.3g} nats", spans, self.searched, unit)
+            _spans_in_words(f"{word} by more than {self.resolution:.2g} nats{laws}", spans, self.searched, unit)
             for word, spans in (("ahead", self.clearly_ahead), ("behind", self.clearly_behind))
             if spans
         ]
         if not clear:
-            return f"nowhere by more than {self.resolution:.3g} nats: too close to call"
-        if any(text.endswith("throughout") for text in clear):
-            return clear[0]
-        return "; ".join([*clear, "too close to call elsewhere"])
+            return f"nowhere by more than {self.resolution:.2g} nats{laws}" + ("" if laws else ": too close to call")
+        elsewhere = [] if laws or any(text.endswith("throughout") for text in clear) else ["too close to call elsewhere"]
+        return "; ".join([*clear, *elsewhere])
 
     def words(self, unit: str = "FLOPs") -> str:
         """The whole range in words."""

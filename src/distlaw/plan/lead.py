@@ -71,9 +71,11 @@ def on_equal_terms(law: StudentLaw, problem: Problem, scenarios: Sequence[Scenar
     asked = problem.scenarios if scenarios is None else scenarios
     supervised, distilled = _optima(law, problem, asked, {})
     some = supervised.feasible | distilled.feasible
+    better = distilled.feasible  # where one of the two can do nothing at all, which is behind by any measure
     if problem.target_loss is not None:
         alone, taught = supervised.flops.total, distilled.flops.total
         reach = supervised.feasible & distilled.feasible
+        better = distilled.feasible & ~(supervised.feasible & (alone <= taught))
         cheaper = np.fmin(alone, taught)
         # With one alone that reaches the target, the other may spend what it likes.
         for_alone = np.where(reach, cheaper, np.where(supervised.feasible, alone, _ENDLESS))
@@ -82,7 +84,7 @@ def on_equal_terms(law: StudentLaw, problem: Problem, scenarios: Sequence[Scenar
         _, distilled = _optima(law, problem, asked, {"compute": for_taught})
     lead = supervised.student_loss - distilled.student_loss
     known = supervised.feasible & distilled.feasible
-    one_only = np.where(distilled.feasible, np.inf, -np.inf)  # what can do nothing at all is behind by any measure
+    one_only = np.where(better, np.inf, -np.inf)
     return EqualTerms(
         student_params=problem.student_params,
         supervised=supervised,
