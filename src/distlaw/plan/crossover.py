@@ -102,7 +102,9 @@ class Lead:
         ]
         if not clear:
             return f"nowhere by more than {self.resolution:.2g} nats{laws}" + ("" if laws else ": too close to call")
-        elsewhere = [] if laws or any(text.endswith("throughout") for text in clear) else ["too close to call elsewhere"]
+        elsewhere = (
+            [] if laws or any(text.endswith("throughout") for text in clear) else ["too close to call elsewhere"]
+        )
         return "; ".join([*clear, *elsewhere])
 
     def words(self, unit: str = "FLOPs") -> str:
