@@ -12,12 +12,13 @@ from distlaw.laws import PeakedTokensLaw, published
 from distlaw.report.figures import save_figure
 from distlaw.report.fit_figures import comparison_figure, fit_figure, isoflop_figure
 from distlaw.report.fit_tables import isoflop_table
+from distlaw.report.palette import NAMED
 from distlaw.runs import Runs
 
 CHINCHILLA = published("besiroglu2024").supervised
 PRINTED = published("busbridge2025").law
 PEAKED = PeakedTokensLaw(supervised=PRINTED.supervised, kappa=2.5, m=13, growth=0.5, lead=0.7)
-BLUE, ORANGE = "#0072b2", "#d55e00"
+BLUE, ORANGE = NAMED[0].lower(), NAMED[3].lower()
 
 
 def noisy(loss, noise=0.003):
