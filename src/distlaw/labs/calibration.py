@@ -208,7 +208,9 @@ def _ece(found: Measured) -> float:
 
 
 def _table(students: Students, teacher_ece: float) -> Table:
-    rows: list[tuple[object, ...]] = [("(the teacher)", None, None, None, teacher_ece, *(None,) * 6)]
+    rows: list[tuple[str | int | float | bool | None, ...]] = [
+        ("(the teacher)", None, None, None, teacher_ece, *(None,) * 6)
+    ]
     for (targets, tokens), found in students.items():
         ece = over_seeds([_ece(one) for one in found.values()])
         whole = _pooled(found)
