@@ -41,7 +41,7 @@ fast: $(VENV)/.dev
 
 # An hour more: twenty kills over a study of real runs, Ray on this machine, and 100,000 fuzzed inputs.
 test-long: $(VENV)/.dev
-	DISTLAW_LONG_TESTS=1 $(BIN)/python -m pytest tests/sweep
+	DISTLAW_LONG_TESTS=1 $(BIN)/python -m pytest tests/sweep tests/apps/test_plan_run.py
 	$(BIN)/python tests/fuzz/run.py --cases 100000
 
 # The site, in build/site; a broken link or a page that loads anything from elsewhere fails it.
