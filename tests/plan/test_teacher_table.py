@@ -156,3 +156,10 @@ def test_a_config_that_cannot_be_used_is_named_by_row_and_column(table, config, 
 
 def test_a_line_break_in_a_name_does_not_break_the_message(table):
     assert refusal(table("name,params,loss", '"two', 'lines",7B,')).startswith("row 1: ")
+
+
+def test_a_teacher_of_no_size_is_named_with_its_row(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("name,params,loss\ngood,7B,2.1\nQwen,7,2.1\n")
+    with pytest.raises(ValueError, match=r"t\.csv: row 2: teacher 'Qwen': params 7 is no size of a language model"):
+        read_teachers(table)

@@ -159,7 +159,8 @@ def _loss(r: Array, weights: Array, delta: Array) -> Array:
     size = np.abs(r)
     divisor = np.where(np.isinf(delta), 1.0, delta)
     inside = size <= delta
-    return np.sum(weights * np.where(inside, 0.5 * size * size / divisor, size - 0.5 * divisor), axis=1)
+    with np.errstate(over="ignore"):  # inf is the worst objective there is
+        return np.sum(weights * np.where(inside, 0.5 * size * size / divisor, size - 0.5 * divisor), axis=1)
 
 
 def _step(

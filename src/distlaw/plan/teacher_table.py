@@ -62,7 +62,8 @@ def read_teachers(path: Path, *, bytes_per_token: float | None = None, n_ctx: in
         try:
             teachers.append(_teacher(name, params, given, bytes_per_token=bytes_per_token, n_ctx=n_ctx))
         except ValueError as error:
-            raise ValueError(f"{one_line(path)}: row {i + 1}{error}") from None
+            said = str(error)
+            raise ValueError(f"{one_line(path)}: row {i + 1}{'' if said[:1] in ':,' else ': '}{said}") from None
     return teachers
 
 

@@ -8,6 +8,9 @@ from distlaw.plan.problem import require_quantity
 
 MEASURED, FROM_BITS, ESTIMATED = "measured", "from bits per byte", "estimated from size and tokens"
 
+FEWEST_PARAMS = 1000.0
+"""Of a language model: nothing smaller has been fitted."""
+
 RELATIVE_ERROR = {MEASURED: 0.005, FROM_BITS: 0.01, ESTIMATED: 0.02}
 """Standard deviation of L_T over L_T, by how it was come by, where nobody gives one."""
 
@@ -39,6 +42,10 @@ class Teacher:
 
     def __post_init__(self) -> None:
         require_quantity(self.params, f"teacher '{self.name}': params")
+        if self.params < FEWEST_PARAMS:
+            raise ValueError(
+                f"teacher '{self.name}': params {self.params:g} is no size of a language model; give parameters, such as 7B"
+            )
         for field in ("loss", "tokens", "forward_flops", "loss_error", "vocabulary"):
             value = getattr(self, field)
             if value is not None:
