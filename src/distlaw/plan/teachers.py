@@ -44,7 +44,8 @@ class Teacher:
         require_quantity(self.params, f"teacher '{self.name}': params")
         if self.params < FEWEST_PARAMS:
             raise ValueError(
-                f"teacher '{self.name}': params {self.params:g} is no size of a language model; give parameters, such as 7B"
+                f"teacher '{self.name}': params {self.params:g} is no size of a language model; give"
+                f" {FEWEST_PARAMS:,.0f} or more, such as 7B"
             )
         for field in ("loss", "tokens", "forward_flops", "loss_error", "vocabulary"):
             value = getattr(self, field)
