@@ -314,7 +314,7 @@ def test_plan_table_shows_the_numbers_and_the_verdict(ok, ok_json):
         assert row["scenario"] in out
         assert f"{row['student_loss']:.3f}" in out
         assert f"{row['student_loss']:.4f}" not in out
-    for text in ("1B parameters", "1e+22 FLOPs", "1.36T", "10.3B", "20T*", "too close", "+0.031"):
+    for text in ("1B parameters", "1e+22 FLOPs", "1.36T", "10.3B", "20T*", "too close"):
         assert text in out
     words = " ".join(out.split())
     assert words.startswith(found["answer"])
@@ -1081,7 +1081,7 @@ def test_budgets_that_do_not_rank_teachers(fails, at_hand, goal, expected):
         (json.dumps(LLAMA | {"hidden_size": 10**200}), "config.json"),
         (json.dumps(LLAMA | {"num_attention_heads": 7}), "7"),
         ("{", "config.json: "),
-        ("[1]", "does not hold a JSON object"),
+        ("[1]", "is not a JSON object"),
         ("", "config.json: "),
         ("[" * 100_000, "config.json"),
     ],

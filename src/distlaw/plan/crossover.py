@@ -219,7 +219,7 @@ def compute_crossovers(
     >>> law = published("busbridge2025").law
     >>> found = compute_crossovers(law, 1e9, [SCENARIOS["teacher-inference"]])["teacher-inference"]
     >>> found.leads[0].words()
-    'ahead below 2.95e+21 FLOPs'
+    'ahead below 3.04e+21 FLOPs'
     """
     if forms:
         named = {"margin": margin, "resolution": resolution, "bounds": bounds, "costs": costs}

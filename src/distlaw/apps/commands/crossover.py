@@ -155,7 +155,7 @@ def crossover(
     print_sentences(*answers)
     console().print(crossover_table(students, law=law, target_loss=target_loss))
     if figure is not None:
-        print_sentences(f"Figure: {figure}")
+        print(f"Figure: {figure}")  # whole, however long
     print_warnings(warnings)
 
 

@@ -105,5 +105,5 @@ def plan(
     print_sentences(*run.sentences, bullets=True)
     for what, path in (("Figure", figure), ("Config", write_config)):
         if path is not None:
-            print_sentences(f"{what}: {path}")
+            print(f"{what}: {path}")  # whole, however long
     print_warnings(run.warnings)
