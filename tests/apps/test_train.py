@@ -84,7 +84,7 @@ def test_from_a_teacher_to_a_table_of_runs(command, tmp_path):
     runs = read_runs(table)
     assert sorted(runs.student_loss) == sorted(r["student_loss"] for r in (teacher, distilled, supervised))
     # So few tokens for so many parameters are taken for another unit, unless one says that they are counts.
-    counts = ("--units", "student_params=1,student_tokens=1")
+    counts = ("--units", "student_params=1,student_tokens=1,teacher_params=1,teacher_tokens=1")
     assert command("check", table, "--law", "busbridge2025", *counts)[0] == 0
 
 
