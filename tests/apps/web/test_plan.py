@@ -188,7 +188,7 @@ def test_own_teachers_exist_so_that_their_training_is_not_paid_for():
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        (("a", "1", "", ""), "row 1: teacher 'a': give its loss"),
+        (("a", "1B", "", ""), "row 1: teacher 'a': give its loss"),
         (("a", "", "2.0", ""), "own teachers, row 1: '' is not a number"),
         (("a", "=1+1", "2", ""), "'=1+1' is not a number"),
         (("a", "1B", "0.5", ""), "teacher 'a': loss 0.5 is at or below E"),
