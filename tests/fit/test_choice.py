@@ -149,7 +149,7 @@ def of_columns(rows, names, corpus=None):
     return Runs(student_params=values[:, 0], student_tokens=values[:, 1], student_loss=values[:, 2])
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the public tables, which are no part of this project")
+@pytest.mark.skipif(not DATA.is_dir(), reason="the public tables are not at hand")
 def test_public_tables_get_the_coefficients_that_predict_larger_models():
     with (DATA / "accuracy-small-models.csv").open() as file:
         rows = list(csv.DictReader(file))
